@@ -1,0 +1,103 @@
+//! Every way in which a client can break the formats, one variant each.
+//!
+//! Refusals that follow from a rule of the operator are not here; they belong to the engine.
+
+use core::fmt;
+
+/// A violation found while decoding a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A UDP body is too short, or its hashes are not a multiple of 20 bytes.
+    MalformedPacket,
+    /// A UDP action other than connect, announce and scrape.
+    UnknownAction,
+    /// No `info_hash` in an announce.
+    MissingInfoHash,
+    /// An `info_hash` that is not 20 bytes.
+    InvalidInfoHash,
+    /// More than one `info_hash` in an announce.
+    MultipleInfoHash,
+    /// No `peer_id` in an announce.
+    MissingPeerId,
+    /// A `peer_id` that is not 20 bytes.
+    InvalidPeerId,
+    /// A port that is absent, 0, above 65535 or not a number.
+    InvalidPort,
+    /// A scrape that names no torrent.
+    FullScrape,
+}
+
+impl DecodeError {
+    /// Every variant, in the order of [`DecodeError::index`].
+    pub const ALL: [Self; 9] = [
+        Self::MalformedPacket,
+        Self::UnknownAction,
+        Self::MissingInfoHash,
+        Self::InvalidInfoHash,
+        Self::MultipleInfoHash,
+        Self::MissingPeerId,
+        Self::InvalidPeerId,
+        Self::InvalidPort,
+        Self::FullScrape,
+    ];
+
+    /// Position in [`DecodeError::ALL`], to count by.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The fixed text that the client gets; never more than 40 bytes, never an echo.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::MalformedPacket => "malformed packet",
+            Self::UnknownAction => "unknown action",
+            Self::MissingInfoHash => "missing info_hash",
+            Self::InvalidInfoHash => "invalid info_hash",
+            Self::MultipleInfoHash => "multiple info_hash",
+            Self::MissingPeerId => "missing peer_id",
+            Self::InvalidPeerId => "invalid peer_id",
+            Self::InvalidPort => "invalid port",
+            Self::FullScrape => "full scrape not allowed",
+        }
+    }
+
+    /// The name of the violation for a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::MalformedPacket => "malformed_packet",
+            Self::UnknownAction => "unknown_action",
+            Self::MissingInfoHash => "missing_info_hash",
+            Self::InvalidInfoHash => "invalid_info_hash",
+            Self::MultipleInfoHash => "multiple_info_hash",
+            Self::MissingPeerId => "missing_peer_id",
+            Self::InvalidPeerId => "invalid_peer_id",
+            Self::InvalidPort => "invalid_port",
+            Self::FullScrape => "full_scrape",
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_violation_counts_in_its_own_place() {
+        for (position, violation) in DecodeError::ALL.into_iter().enumerate() {
+            assert_eq!(violation.index(), position);
+            assert!(violation.text().len() <= 40);
+        }
+    }
+}
