@@ -1,0 +1,35 @@
+//! The raw socket option call that Linux needs where no safe wrapper exists.
+//!
+//! Refuses to know which option is for what: the callers name level and option.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Sets a socket option whose value is of the plain type `T`.
+///
+/// # Errors
+/// The cause given by the kernel, for example when the option needs a privilege.
+pub(crate) fn set_option<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open while it is borrowed, and the pointer and length describe
+    // `value`, which lives until the call returns. The kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
