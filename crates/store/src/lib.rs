@@ -1,0 +1,16 @@
+//! What outlives a restart: torrent lists and registries, read from files.
+//!
+//! Internal, no promise of a stable interface. This crate knows where lasting things are kept and in
+//! which format; it knows no swarm, no socket and no rule that is made of a list. Database drivers
+//! belong here too, each in a folder of its own behind a cargo feature. Everything here may block:
+//! callers run it on a thread of its own, and no announce ever waits for it.
+#![forbid(unsafe_code)]
+
+mod list;
+mod watch;
+
+pub use list::{
+    Entry, LINE_BYTES_MAX, LineFault, LineProblem, List, ListError, PROBLEMS_KEPT_MAX, parse_list,
+    read_list,
+};
+pub use watch::Watched;
