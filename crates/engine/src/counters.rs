@@ -1,0 +1,182 @@
+//! What was received, answered, refused and dropped, as plain integers.
+//!
+//! No exporter is known here. Each counter has one writer, the worker that owns it; anybody may read.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use skep_proto::DecodeError;
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
+
+use crate::gate::Refusal;
+use crate::swarm::Announced;
+
+/// A number that one thread adds to and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to the number. A plain load and store: two writers would lose counts.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The number as it stands.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the number, for totals that are kept elsewhere.
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+}
+
+/// What a client asked for, or was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// A connection id (UDP only).
+    Connect = 0,
+    /// Announce.
+    Announce = 1,
+    /// Scrape.
+    Scrape = 2,
+    /// Pages for people and monitors (HTTP only).
+    Page = 3,
+}
+
+impl Action {
+    /// Every action, in the order of its number.
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Announce, Self::Scrape, Self::Page];
+
+    /// The name for a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Announce => "announce",
+            Self::Scrape => "scrape",
+            Self::Page => "page",
+        }
+    }
+}
+
+/// Why a request got no answer at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drop {
+    /// A datagram shorter than the shortest request.
+    TooShort = 0,
+    /// Source port 0: no answer could be delivered.
+    SourcePortZero = 1,
+    /// A connect without the constant that belongs to it.
+    BadMagic = 2,
+    /// A connection id that was not given to this address lately.
+    BadConnectionId = 3,
+    /// The network asks for connection ids too often.
+    RateLimited = 4,
+    /// The system did not take the answer.
+    SendFailed = 5,
+    /// A connection beyond the bound on open ones.
+    TooManyConnections = 6,
+    /// A connection that took too long.
+    TimedOut = 7,
+}
+
+impl Drop {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 8] = [
+        Self::TooShort,
+        Self::SourcePortZero,
+        Self::BadMagic,
+        Self::BadConnectionId,
+        Self::RateLimited,
+        Self::SendFailed,
+        Self::TooManyConnections,
+        Self::TimedOut,
+    ];
+
+    /// The name for a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::SourcePortZero => "source_port_zero",
+            Self::BadMagic => "bad_magic",
+            Self::BadConnectionId => "bad_connection_id",
+            Self::RateLimited => "rate_limited",
+            Self::SendFailed => "send_failed",
+            Self::TooManyConnections => "too_many_connections",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// Counters of one worker for one transport and one address family.
+#[derive(Debug, Default)]
+pub struct TrafficCounters {
+    /// Requests understood, by [`Action`].
+    pub requests: [Counter; 4],
+    /// Answers that were no errors, by [`Action`].
+    pub answers: [Counter; 4],
+    /// Error answers to broken requests, by [`DecodeError`].
+    pub decode_errors: [Counter; DecodeError::ALL.len()],
+    /// Error answers by rule, in the order of [`Refusal::LABELS`].
+    pub refusals: [Counter; Refusal::LABELS.len()],
+    /// Requests without an answer, by [`Drop`].
+    pub drops: [Counter; 8],
+    /// Payload bytes in.
+    pub received_bytes: Counter,
+    /// Payload bytes out.
+    pub sent_bytes: Counter,
+    /// Peers in announce answers.
+    pub peers_sent: Counter,
+    /// Announces answered but not stored because a bound was reached.
+    pub not_stored: Counter,
+}
+
+impl TrafficCounters {
+    /// Counts a request that was understood.
+    #[inline]
+    pub fn request(&self, action: Action) {
+        self.requests[action as usize].add(1);
+    }
+
+    /// Counts an answer that is no error.
+    #[inline]
+    pub fn answer(&self, action: Action) {
+        self.answers[action as usize].add(1);
+    }
+
+    /// Counts the answer to an announce and the peers in it.
+    #[inline]
+    pub fn announced(&self, announced: &Announced) {
+        self.answer(Action::Announce);
+        let peers = announced.ipv4_bytes / IPV4_BYTES + announced.ipv6_bytes / IPV6_BYTES;
+        self.peers_sent.add(peers as u64);
+        self.not_stored.add(u64::from(announced.not_stored));
+    }
+
+    /// Counts a request that gets no answer.
+    #[inline]
+    pub fn drop(&self, reason: Drop) {
+        self.drops[reason as usize].add(1);
+    }
+}
+
+/// All counters of one worker; aligned so that two workers never write to one cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerCounters {
+    /// UDP over IPv4 and IPv6.
+    pub udp: [TrafficCounters; 2],
+    /// HTTP over IPv4 and IPv6.
+    pub http: [TrafficCounters; 2],
+    /// Datagrams that the kernel dropped because the socket's buffer was full.
+    pub kernel_drops: Counter,
+    /// HTTP connections open now.
+    pub http_connections: Counter,
+}

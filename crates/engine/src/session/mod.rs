@@ -1,0 +1,195 @@
+//! What the tracker remembers and promises between two requests of one client, by transport.
+//!
+//! Bytes in, decisions and bytes out. Sockets, clocks and the swarms themselves are elsewhere.
+
+mod connection_ids;
+mod http;
+mod udp;
+
+pub use connection_ids::ConnectionIds;
+pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
+pub use udp::{UdpSession, UdpStep, finish_announce};
+
+use alloc::boxed::Box;
+use core::net::IpAddr;
+
+use fastrand::Rng;
+use skep_proto::{AnnounceRequest, NumWant};
+
+use crate::gate::{AddressRanges, Rules};
+use crate::limits::PEERS_PER_ANSWER_MAX;
+use crate::swarm::{Announce, is_local};
+
+/// Everything that decides about a request and can change while the tracker runs.
+///
+/// A policy is never changed: a reload makes another one.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// What clients are told.
+    pub answers: AnswerSettings,
+    /// What scrapes show.
+    pub scrapes: ScrapeSettings,
+    /// Who may announce what.
+    pub rules: Rules,
+    /// Who may speak for a client.
+    pub proxies: Proxies,
+}
+
+/// Proxies that are believed when they name the client they speak for.
+#[derive(Debug, Default)]
+pub struct Proxies {
+    /// Their addresses.
+    pub trusted: AddressRanges,
+    /// The header in which they name the client.
+    pub header: Box<str>,
+}
+
+/// What scrapes show.
+#[derive(Clone, Debug)]
+pub struct ScrapeSettings {
+    /// Torrents of one scrape that are answered.
+    pub hashes_max: u32,
+    /// Whether a scrape without a hash lists every torrent.
+    pub full: bool,
+    /// Torrents of a full scrape at the most.
+    pub full_max: u32,
+    /// Whether the names of registered torrents are shown.
+    pub names: bool,
+    /// Whether torrents that nobody knows are left out instead of shown with zeros.
+    pub omit_unknown: bool,
+    /// Whether downloaders are shown without partial seeds (BEP 21).
+    pub downloaders: bool,
+    /// Whether the seconds between scrapes are told.
+    pub flags: bool,
+}
+
+impl Default for ScrapeSettings {
+    fn default() -> Self {
+        Self {
+            hashes_max: 100,
+            full: false,
+            full_max: 100_000,
+            names: false,
+            omit_unknown: false,
+            downloaders: false,
+            flags: false,
+        }
+    }
+}
+
+/// What clients are told and how much of it.
+#[derive(Clone, Debug)]
+pub struct AnswerSettings {
+    /// Seconds between announces.
+    pub interval_secs: u32,
+    /// Seconds that must pass between announces, and that no promised interval is below.
+    pub interval_min_secs: u32,
+    /// By how many percent an interval is longer or shorter, so that clients spread.
+    pub interval_jitter_percent: u32,
+    /// Peers for a client that names no number.
+    pub peers_default: u32,
+    /// Peers in one answer at the most.
+    pub peers_max: u32,
+    /// Whether HTTP answers carry peers of the other address family.
+    pub cross_family: bool,
+    /// Whether HTTP clients are told their own address (BEP 24).
+    pub external_ip: bool,
+    /// Whether a client that listens nowhere gets peers, unlisted, instead of an error.
+    pub port_zero_unlisted: bool,
+    /// Whether a client on a private address may name its public one.
+    pub ip_override_local: bool,
+    /// Whether a raw `+` in a query is itself and not a space.
+    pub plus_literal: bool,
+}
+
+impl Default for AnswerSettings {
+    fn default() -> Self {
+        Self {
+            interval_secs: 1800,
+            interval_min_secs: 900,
+            interval_jitter_percent: 10,
+            peers_default: 50,
+            peers_max: 200,
+            cross_family: true,
+            external_ip: false,
+            port_zero_unlisted: false,
+            ip_override_local: false,
+            plus_literal: false,
+        }
+    }
+}
+
+impl AnswerSettings {
+    /// The interval for one answer.
+    pub fn interval(&self, rng: &mut Rng) -> u32 {
+        let spread = self.interval_secs * self.interval_jitter_percent / 100;
+        let interval = self.interval_secs - spread + rng.u32(0..=spread * 2);
+        interval.max(self.interval_min_secs)
+    }
+
+    /// How many peers an announce gets, where `transport_max` fit.
+    const fn peers_wanted(&self, num_want: NumWant, transport_max: u32) -> usize {
+        let wanted = match num_want {
+            NumWant::Default => self.peers_default,
+            NumWant::Count(count) => count,
+        };
+        let mut max = if self.peers_max < transport_max {
+            self.peers_max
+        } else {
+            transport_max
+        };
+        if max > PEERS_PER_ANSWER_MAX as u32 {
+            max = PEERS_PER_ANSWER_MAX as u32;
+        }
+        (if wanted < max { wanted } else { max }) as usize
+    }
+
+    fn announce(
+        &self,
+        request: AnnounceRequest,
+        ip: IpAddr,
+        claimed_ip: Option<IpAddr>,
+    ) -> Announce {
+        let ip = match claimed_ip {
+            Some(claimed)
+                if self.ip_override_local && is_local(ip) && is_global_unicast(claimed) =>
+            {
+                claimed
+            }
+            _ => ip,
+        };
+        let listed = request.port != 0 || !self.port_zero_unlisted;
+        Announce {
+            request,
+            ip,
+            listed,
+        }
+    }
+}
+
+/// Whether an address may stand in for that of a peer on the tracker's own network.
+const fn is_global_unicast(ip: IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    !(is_local(ip) || ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_spread_around_the_promise_and_never_fall_below_the_minimum() {
+        let settings = AnswerSettings {
+            interval_secs: 1000,
+            interval_min_secs: 950,
+            ..AnswerSettings::default()
+        };
+        let mut rng = Rng::with_seed(7);
+        let (mut least, mut most) = (u32::MAX, 0);
+        for _ in 0..10_000 {
+            let interval = settings.interval(&mut rng);
+            (least, most) = (least.min(interval), most.max(interval));
+        }
+        assert_eq!((least, most), (950, 1100));
+    }
+}

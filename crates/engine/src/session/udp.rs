@@ -1,0 +1,177 @@
+//! The UDP tracker protocol: one datagram in, one decision out.
+//!
+//! Nothing but the connect reply ever goes to an address that has not shown a connection id. The
+//! session knows no socket and touches no swarm.
+
+use core::net::SocketAddr;
+
+use skep_proto::udp::{self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes};
+use skep_proto::{DecodeError, TransactionId, peer_addr};
+
+use super::{ConnectionIds, Policy};
+use crate::counters::{Action, Drop, TrafficCounters};
+use crate::gate::{RateTable, Refusal};
+use crate::swarm::{Announce, Announced, Counts};
+use crate::time::Tick;
+
+/// Protocol state of one worker's UDP sockets.
+#[derive(Debug)]
+pub struct UdpSession {
+    ids: ConnectionIds,
+    connects: RateTable,
+}
+
+/// What is to be done about a datagram.
+#[derive(Debug)]
+pub enum UdpStep<'d> {
+    /// Nothing goes back.
+    Drop,
+    /// This many bytes were written and go back.
+    Reply(usize),
+    /// A swarm must be asked.
+    Announce {
+        /// For the reply.
+        transaction_id: TransactionId,
+        /// For the swarm.
+        announce: Announce,
+        /// Peers that fit and may be returned.
+        peers: usize,
+    },
+    /// Swarms must be asked, one for each hash and in this order.
+    Scrape {
+        /// For the reply.
+        transaction_id: TransactionId,
+        /// The torrents; never none.
+        info_hashes: InfoHashes<'d>,
+    },
+}
+
+impl UdpSession {
+    /// Makes the state of a worker. `connects` bounds how often a network may connect.
+    #[must_use]
+    pub const fn new(ids: ConnectionIds, connects: RateTable) -> Self {
+        Self { ids, connects }
+    }
+
+    /// Decides about one datagram; `out` holds the reply if there is one already.
+    ///
+    /// # Cost
+    /// No allocation. One MAC for a good connection id, two for a bad one.
+    /// # Panics
+    /// If `out` is shorter than 256 bytes.
+    /// # Source
+    /// BEP 15; BEP 41 options need no answer on a public tracker and are skipped.
+    pub fn receive<'d>(
+        &mut self,
+        policy: &Policy,
+        counters: &TrafficCounters,
+        now: Tick,
+        source: SocketAddr,
+        datagram: &'d [u8],
+        out: &mut [u8],
+    ) -> UdpStep<'d> {
+        let drop = |reason| {
+            counters.drop(reason);
+            UdpStep::Drop
+        };
+        if source.port() == 0 {
+            return drop(Drop::SourcePortZero);
+        }
+        let Some(header) = Header::read(datagram) else {
+            return drop(Drop::TooShort);
+        };
+        let ip = peer_addr::canonical(source.ip());
+        if header.action == ACTION_CONNECT {
+            if !header.is_connect() {
+                return drop(Drop::BadMagic);
+            }
+            counters.request(Action::Connect);
+            if !self.connects.take(ip, now) {
+                return drop(Drop::RateLimited);
+            }
+            counters.answer(Action::Connect);
+            let id = self.ids.issue(ip, now);
+            return UdpStep::Reply(udp::write_connect(out, header.transaction_id, id));
+        }
+        if !self.ids.verify(ip, header.connection_id, now) {
+            return drop(Drop::BadConnectionId);
+        }
+        let transaction_id = header.transaction_id;
+        let step = match header.action {
+            ACTION_ANNOUNCE => {
+                counters.request(Action::Announce);
+                announce(policy, source, datagram)
+            }
+            ACTION_SCRAPE => {
+                counters.request(Action::Scrape);
+                udp::read_scrape(datagram)
+                    .map(|info_hashes| UdpStep::Scrape {
+                        transaction_id,
+                        info_hashes,
+                    })
+                    .map_err(Problem::Broken)
+            }
+            _ => Err(Problem::Broken(DecodeError::UnknownAction)),
+        };
+        step.unwrap_or_else(|problem| {
+            let text = match problem {
+                Problem::Broken(error) => {
+                    counters.decode_errors[error.index()].add(1);
+                    error.text()
+                }
+                Problem::Refused(refusal) => {
+                    counters.refusals[refusal.index()].add(1);
+                    refusal.text()
+                }
+            };
+            UdpStep::Reply(udp::write_error(out, transaction_id, text))
+        })
+    }
+}
+
+enum Problem<'r> {
+    Broken(DecodeError),
+    Refused(Refusal<'r>),
+}
+
+fn announce<'d, 'r>(
+    policy: &'r Policy,
+    source: SocketAddr,
+    datagram: &'d [u8],
+) -> Result<UdpStep<'d>, Problem<'r>> {
+    let Policy { answers, rules, .. } = policy;
+    let read = udp::read_announce(datagram).map_err(Problem::Broken)?;
+    if read.announce.port == 0 && !answers.port_zero_unlisted {
+        return Err(Problem::Broken(DecodeError::InvalidPort));
+    }
+    let ip = peer_addr::canonical(source.ip());
+    let announce = answers.announce(read.announce, ip, read.claimed_ip);
+    rules.admit(&announce).map_err(Problem::Refused)?;
+    let transport_max = if source.is_ipv4() {
+        udp::IPV4_PEERS_MAX
+    } else {
+        udp::IPV6_PEERS_MAX
+    };
+    let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
+    let transaction_id = TransactionId([datagram[12], datagram[13], datagram[14], datagram[15]]);
+    Ok(UdpStep::Announce {
+        transaction_id,
+        announce,
+        peers,
+    })
+}
+
+/// Writes the header of an announce reply, whose peers stand behind it already, and returns the
+/// length of both.
+pub fn finish_announce(
+    out: &mut [u8],
+    transaction_id: TransactionId,
+    interval_secs: u32,
+    announced: &Announced,
+) -> usize {
+    let Counts { seeders, .. } = announced.counts;
+    let leechers = announced.counts.incomplete();
+    udp::write_announce_header(out, transaction_id, interval_secs, leechers, seeders)
+        + announced.ipv4_bytes
+        + announced.ipv6_bytes
+}

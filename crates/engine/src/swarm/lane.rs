@@ -1,0 +1,525 @@
+//! A lane: the peers of one swarm that can reach each other, split into parts as it grows.
+//!
+//! Here peers are found, put in, taken out and expired. Which of them an answer carries is chosen in
+//! `select`; what an announce does to a peer is decided in `swarm`.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use skep_proto::PeerId;
+use skep_proto::peer_addr::{self, IPV4_BYTES, IPV6_BYTES};
+
+use super::Tally;
+use super::part::{Columns, Part, PeerClass, Row};
+use super::table::Single;
+use crate::hash::Seed;
+use crate::limits::{PART_PEERS_MAX, PART_PEERS_MIN};
+use crate::time::Stamp;
+
+/// Which peers can reach each other. Browsers, when they come, get a lane of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum LaneKind {
+    /// Global IPv4 addresses.
+    Ipv4 = 0,
+    /// Private, loopback and link-local IPv4 addresses.
+    Ipv4Local = 1,
+    /// Global IPv6 addresses.
+    Ipv6 = 2,
+    /// Unique-local, loopback and link-local IPv6 addresses.
+    Ipv6Local = 3,
+}
+
+impl LaneKind {
+    /// Every kind, in the order of its number.
+    pub const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv4Local, Self::Ipv6, Self::Ipv6Local];
+
+    pub(crate) const fn stride(self) -> usize {
+        if self.is_ipv4() {
+            IPV4_BYTES
+        } else {
+            IPV6_BYTES
+        }
+    }
+
+    pub(crate) const fn is_ipv4(self) -> bool {
+        matches!(self, Self::Ipv4 | Self::Ipv4Local)
+    }
+}
+
+/// An endpoint in wire order, of either family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Endpoint {
+    bytes: [u8; IPV6_BYTES],
+    stride: u8,
+}
+
+impl Endpoint {
+    pub(crate) fn new(ip: IpAddr, port: u16) -> Self {
+        match ip {
+            IpAddr::V4(ip) => {
+                let mut bytes = [0; IPV6_BYTES];
+                bytes[..IPV4_BYTES].copy_from_slice(&peer_addr::pack_ipv4(ip, port));
+                Self {
+                    bytes,
+                    stride: IPV4_BYTES as u8,
+                }
+            }
+            IpAddr::V6(ip) => Self {
+                bytes: peer_addr::pack_ipv6(ip, port),
+                stride: IPV6_BYTES as u8,
+            },
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.stride as usize]
+    }
+}
+
+/// How many entries one host may have in a swarm, and which bytes of an endpoint name the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowding {
+    /// Entries of one address; 0 means no limit.
+    pub(crate) per_address_max: u32,
+    /// Entries of one IPv6 /64; 0 means no limit.
+    pub(crate) per_prefix_max: u32,
+}
+
+/// What every operation on lanes needs to know and none of them changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneContext<'a> {
+    pub(crate) seed: &'a Seed,
+    pub(crate) now: Stamp,
+    pub(crate) ttl_steps: u16,
+    pub(crate) peer_ids: bool,
+    pub(crate) crowding: Crowding,
+}
+
+impl LaneContext<'_> {
+    pub(crate) const fn columns(&self, kind: LaneKind) -> Columns {
+        Columns {
+            stride: kind.stride(),
+            peer_ids: self.peer_ids,
+        }
+    }
+
+    /// How many leading bytes of an endpoint decide its part.
+    ///
+    /// Entries that are counted together must lie together; where nothing is counted the whole
+    /// endpoint spreads best.
+    const fn group_bytes(&self, kind: LaneKind) -> usize {
+        let Crowding {
+            per_address_max,
+            per_prefix_max,
+        } = self.crowding;
+        match (kind.is_ipv4(), per_address_max > 0, per_prefix_max > 0) {
+            (true, true, _) => 4,
+            (true, false, _) => IPV4_BYTES,
+            (false, _, true) => 8,
+            (false, true, false) => 16,
+            (false, false, false) => IPV6_BYTES,
+        }
+    }
+}
+
+/// Where a peer is, or where it would go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) part: usize,
+    pub(crate) position: Option<u32>,
+}
+
+/// Seeders, leechers and partial seeds of a lane or of a swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) len: u32,
+    pub(crate) leechers: u32,
+    pub(crate) partials: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) kind: LaneKind,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Parts {
+    One(Part),
+    Many(Box<Parted>),
+}
+
+/// Parts by linear hashing: one splits or joins at a time, so no insertion moves a whole lane.
+#[derive(Debug)]
+struct Parted {
+    parts: Vec<Part>,
+    classes: Classes,
+}
+
+impl Lane {
+    pub(crate) fn new(kind: LaneKind) -> Self {
+        Self {
+            kind,
+            parts: Parts::One(Part::default()),
+        }
+    }
+
+    pub(crate) fn classes(&self) -> Classes {
+        match &self.parts {
+            Parts::One(part) => part.classes(),
+            Parts::Many(parted) => parted.classes,
+        }
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        match &self.parts {
+            Parts::One(part) => core::slice::from_ref(part),
+            Parts::Many(parted) => &parted.parts,
+        }
+    }
+
+    fn parts_mut(&mut self) -> &mut [Part] {
+        match &mut self.parts {
+            Parts::One(part) => core::slice::from_mut(part),
+            Parts::Many(parted) => &mut parted.parts,
+        }
+    }
+
+    /// The part that holds or would hold an endpoint.
+    fn part_of(&self, context: &LaneContext<'_>, endpoint: &[u8]) -> usize {
+        match self.parts().len() {
+            1 => 0,
+            parts => {
+                let group = &endpoint[..context.group_bytes(self.kind)];
+                part_number(context.seed.hash(group), parts)
+            }
+        }
+    }
+
+    /// Finds an endpoint; expired peers that would be met on the way are removed first.
+    pub(crate) fn find(
+        &mut self,
+        context: &LaneContext<'_>,
+        tally: &mut Tally,
+        endpoint: &Endpoint,
+    ) -> Spot {
+        let part = self.part_of(context, endpoint.as_bytes());
+        self.expire_part(context, tally, part);
+        Spot {
+            part,
+            position: self.parts()[part].position(endpoint),
+        }
+    }
+
+    pub(crate) fn class_and_flag(
+        &self,
+        context: &LaneContext<'_>,
+        spot: Spot,
+    ) -> Option<(PeerClass, bool)> {
+        let part = &self.parts()[spot.part];
+        let position = spot.position?;
+        Some((
+            part.class_at(position),
+            part.stamp(context.columns(self.kind), position).flag(),
+        ))
+    }
+
+    /// Puts a peer where [`Lane::find`] said and tells where it is afterwards.
+    pub(crate) fn put(
+        &mut self,
+        context: &LaneContext<'_>,
+        tally: &mut Tally,
+        mut spot: Spot,
+        endpoint: &Endpoint,
+        row: &Row<'_>,
+    ) -> Spot {
+        let columns = context.columns(self.kind);
+        if let Some(position) = spot.position {
+            let part = &mut self.parts_mut()[spot.part];
+            if part.class_at(position) == row.class {
+                part.refresh(columns, position, row.stamp, row.peer_id);
+                return spot;
+            }
+            self.take(context, tally, spot.part, position);
+        } else if let Some(stalest) = self.crowded(context, spot.part, endpoint.as_bytes()) {
+            self.take(context, tally, spot.part, stalest);
+        }
+        tally.add(self.kind, row.class);
+        self.count(row.class, 1);
+        spot.position = Some(self.parts_mut()[spot.part].insert(columns, context.now, row));
+        if self.grow(context) {
+            spot.part = self.part_of(context, endpoint.as_bytes());
+            spot.position = self.parts()[spot.part].position(endpoint);
+        }
+        spot
+    }
+
+    /// Takes over a peer that is counted already.
+    pub(crate) fn adopt(&mut self, context: &LaneContext<'_>, row: &Row<'_>) {
+        let columns = context.columns(self.kind);
+        self.count(row.class, 1);
+        self.parts_mut()[0].insert(columns, context.now, row);
+    }
+
+    /// The peer of a lane that has no other, if a torrent's record has room for it.
+    pub(crate) fn only_ipv4_peer(&self, peer_ids: bool) -> Option<(Single, Option<PeerId>)> {
+        let columns = Columns {
+            stride: self.kind.stride(),
+            peer_ids,
+        };
+        let part = self.parts().iter().find(|part| part.len() == 1)?;
+        let single = Single {
+            endpoint: part.endpoint(columns, 0).try_into().ok()?,
+            stamp: part.stamp(columns, 0),
+            kind: self.kind,
+            class: part.class_at(0),
+        };
+        Some((single, part.peer_id(columns, 0)))
+    }
+
+    /// Removes the peer at a spot and joins parts that became small.
+    pub(crate) fn remove(&mut self, context: &LaneContext<'_>, tally: &mut Tally, spot: Spot) {
+        if let Some(position) = spot.position {
+            self.take(context, tally, spot.part, position);
+            self.shrink(context);
+        }
+    }
+
+    fn take(&mut self, context: &LaneContext<'_>, tally: &mut Tally, part: usize, position: u32) {
+        let columns = context.columns(self.kind);
+        let part = &mut self.parts_mut()[part];
+        let class = part.class_at(position);
+        part.remove(columns, position);
+        tally.sub(self.kind, class);
+        self.count(class, -1);
+    }
+
+    /// Removes silent peers of one part; returns how many peers it looked at.
+    pub(crate) fn expire_part(
+        &mut self,
+        context: &LaneContext<'_>,
+        tally: &mut Tally,
+        part: usize,
+    ) -> u32 {
+        let (kind, columns) = (self.kind, context.columns(self.kind));
+        let part = &mut self.parts_mut()[part];
+        if !part.may_hold_expired(context.now, context.ttl_steps) {
+            return 1;
+        }
+        let looked_at = part.len();
+        let before = part.classes();
+        part.expire(columns, context.now, context.ttl_steps, |class| {
+            tally.expire(kind, class)
+        });
+        let after = part.classes();
+        if let Parts::Many(parted) = &mut self.parts {
+            parted.classes.len -= before.len - after.len;
+            parted.classes.leechers -= before.leechers - after.leechers;
+            parted.classes.partials -= before.partials - after.partials;
+        }
+        looked_at
+    }
+
+    /// The stalest entry of a host that has as many as it may, to make room for its next one.
+    fn crowded(&self, context: &LaneContext<'_>, part: usize, endpoint: &[u8]) -> Option<u32> {
+        let Crowding {
+            per_address_max,
+            per_prefix_max,
+        } = context.crowding;
+        let part = &self.parts()[part];
+        if self.kind.is_ipv4() {
+            return self.stalest_beyond(context, part, &endpoint[..4], per_address_max);
+        }
+        self.stalest_beyond(context, part, &endpoint[..16], per_address_max)
+            .or_else(|| self.stalest_beyond(context, part, &endpoint[..8], per_prefix_max))
+    }
+
+    fn stalest_beyond(
+        &self,
+        context: &LaneContext<'_>,
+        part: &Part,
+        group: &[u8],
+        max: u32,
+    ) -> Option<u32> {
+        // A part with fewer rows than the limit cannot be over it: most swarms end here.
+        if max == 0 || part.len() < max {
+            return None;
+        }
+        let columns = context.columns(self.kind);
+        let mut count = 0;
+        let mut stalest = None;
+        for (position, row) in part
+            .endpoints(columns.stride)
+            .chunks_exact(columns.stride)
+            .enumerate()
+        {
+            if &row[..group.len()] == group {
+                count += 1;
+                let age = part.stamp(columns, position as u32).age_steps(context.now);
+                if stalest.is_none_or(|(oldest, _)| age > oldest) {
+                    stalest = Some((age, position as u32));
+                }
+            }
+        }
+        stalest
+            .filter(|_| count >= max)
+            .map(|(_, position)| position)
+    }
+
+    fn count(&mut self, class: PeerClass, change: i32) {
+        if let Parts::Many(parted) = &mut self.parts {
+            let classes = &mut parted.classes;
+            classes.len = classes.len.wrapping_add_signed(change);
+            match class {
+                PeerClass::Leecher => {
+                    classes.leechers = classes.leechers.wrapping_add_signed(change);
+                }
+                PeerClass::PartialSeed => {
+                    classes.partials = classes.partials.wrapping_add_signed(change);
+                }
+                PeerClass::Seeder => {}
+            }
+        }
+    }
+
+    /// Splits one part when the lane has outgrown its parts; tells whether it did.
+    fn grow(&mut self, context: &LaneContext<'_>) -> bool {
+        let parts = self.parts().len() as u32;
+        if self.classes().len <= parts * PART_PEERS_MAX {
+            return false;
+        }
+        if let Parts::One(part) = &mut self.parts {
+            let classes = part.classes();
+            let parts = vec![core::mem::take(part)];
+            self.parts = Parts::Many(Box::new(Parted { parts, classes }));
+        }
+        let (kind, group_bytes) = (self.kind, context.group_bytes(self.kind));
+        if let Parts::Many(parted) = &mut self.parts {
+            parted.parts.push(Part::default());
+            let parts = parted.parts.len();
+            let split = parent_of(parts - 1);
+            redistribute(&mut parted.parts, split, context, kind, |endpoint| {
+                part_number(context.seed.hash(&endpoint[..group_bytes]), parts)
+            });
+        }
+        true
+    }
+
+    /// Joins the last part with its parent while the lane is much smaller than its parts allow.
+    pub(crate) fn shrink(&mut self, context: &LaneContext<'_>) {
+        let kind = self.kind;
+        if let Parts::Many(parted) = &mut self.parts {
+            while parted.parts.len() > 1
+                && parted.classes.len < parted.parts.len() as u32 * PART_PEERS_MIN
+            {
+                let last = parted.parts.len() - 1;
+                redistribute(&mut parted.parts, last, context, kind, |_| parent_of(last));
+                parted.parts.pop();
+            }
+            if parted.parts.len() == 1 {
+                if let Some(part) = parted.parts.pop() {
+                    self.parts = Parts::One(part);
+                }
+            } else if parted.parts.capacity() > parted.parts.len() * 2 {
+                parted.parts.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Bytes that the lane holds on the heap, without its own header.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let blocks: usize = self.parts().iter().map(Part::heap_bytes).sum();
+        match &self.parts {
+            Parts::One(_) => blocks,
+            Parts::Many(parted) => {
+                blocks + size_of::<Parted>() + parted.parts.capacity() * size_of::<Part>()
+            }
+        }
+    }
+}
+
+impl Part {
+    pub(crate) fn classes(&self) -> Classes {
+        Classes {
+            len: self.len(),
+            leechers: self.leechers(),
+            partials: self.partials(),
+        }
+    }
+
+    fn position(&self, endpoint: &Endpoint) -> Option<u32> {
+        let found = if endpoint.stride as usize == IPV4_BYTES {
+            position_in::<IPV4_BYTES>(self.endpoints(IPV4_BYTES), &endpoint.bytes)
+        } else {
+            position_in::<IPV6_BYTES>(self.endpoints(IPV6_BYTES), &endpoint.bytes)
+        };
+        found.map(|position| position as u32)
+    }
+}
+
+/// Linear search with the width known at compile time, so that a row is compared in registers.
+fn position_in<const N: usize>(rows: &[u8], wanted: &[u8; IPV6_BYTES]) -> Option<usize> {
+    let wanted: &[u8; N] = wanted.first_chunk()?;
+    let (rows, _) = rows.as_chunks::<N>();
+    rows.iter().position(|row| row == wanted)
+}
+
+/// Linear hashing: which of `parts` parts a hash falls into.
+pub(crate) const fn part_number(hash: u64, parts: usize) -> usize {
+    let mask = parts.next_power_of_two() - 1;
+    // The high half: the low half chose the torrent's shard and slot in other tables.
+    let number = (hash >> 32) as usize & mask;
+    if number < parts {
+        number
+    } else {
+        number & (mask >> 1)
+    }
+}
+
+/// The part that a part was split from.
+const fn parent_of(part: usize) -> usize {
+    part - (part + 1).next_power_of_two() / 2
+}
+
+/// Moves every row of one part to the part that `target` names.
+fn redistribute(
+    parts: &mut [Part],
+    from: usize,
+    context: &LaneContext<'_>,
+    kind: LaneKind,
+    target: impl Fn(&[u8]) -> usize,
+) {
+    let columns = context.columns(kind);
+    let source = core::mem::take(&mut parts[from]);
+    for position in 0..source.len() {
+        let endpoint = source.endpoint(columns, position);
+        let peer_id = source.peer_id(columns, position).unwrap_or(PeerId([0; 20]));
+        let row = Row {
+            endpoint,
+            class: source.class_at(position),
+            stamp: source.stamp(columns, position),
+            peer_id: &peer_id,
+        };
+        parts[target(endpoint)].insert(columns, context.now, &row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hash_has_a_part_and_splits_only_move_to_the_new_one() {
+        for parts in 1..200 {
+            for hash in (0..400u64).map(|number| number << 32) {
+                let before = part_number(hash, parts);
+                let after = part_number(hash, parts + 1);
+                assert!(before < parts);
+                assert!(after == before || (after == parts && before == parent_of(parts)));
+            }
+        }
+    }
+}
