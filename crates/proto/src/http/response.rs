@@ -131,6 +131,8 @@ pub struct ResponseHead {
     pub gzip: bool,
     /// The body is left out, as for `HEAD`; its length is stated all the same.
     pub omit_body: bool,
+    /// Further headers, for pages that people read.
+    pub extra_headers: &'static [(&'static str, &'static str)],
 }
 
 impl ResponseHead {
@@ -143,6 +145,7 @@ impl ResponseHead {
             connection: Connection::of(head),
             gzip: false,
             omit_body: matches!(head.method, Method::Head),
+            extra_headers: &[],
         }
     }
 
@@ -155,6 +158,7 @@ impl ResponseHead {
             connection: Connection::Close,
             gzip: false,
             omit_body: false,
+            extra_headers: &[],
         }
     }
 }
@@ -176,13 +180,9 @@ pub fn respond(
     out.extend_from_slice(match head.content_type {
         ContentType::Text => b"\r\nContent-Type: text/plain\r\nContent-Length: ",
         ContentType::Html => {
-            b"\r\nContent-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
-              Content-Length: " as &[u8]
+            b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: " as &[u8]
         }
-        ContentType::Json => {
-            b"\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n\
-              Content-Length: "
-        }
+        ContentType::Json => b"\r\nContent-Type: application/json\r\nContent-Length: ",
     });
     let mut digits = DecimalDigits::default();
     let length_at = out.len();
@@ -199,6 +199,11 @@ pub fn respond(
     }
     if head.gzip {
         out.extend_from_slice(b"Content-Encoding: gzip\r\n");
+    }
+    for (name, value) in head.extra_headers {
+        for piece in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(piece);
+        }
     }
     out.extend_from_slice(b"\r\n");
     let body_at = out.len();
