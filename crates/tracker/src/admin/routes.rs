@@ -1,0 +1,95 @@
+//! The routes of the admin listener.
+//!
+//! | Route | Answer |
+//! |---|---|
+//! | `GET /` | index for people: version, mode, live numbers, links |
+//! | `GET /health` | `ok`, or JSON if the request prefers it |
+//! | `GET /metrics` | every metric as OpenMetrics text |
+//!
+//! Anything else is a problem in JSON. Nothing here changes the tracker.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::task::spawn_blocking;
+
+use super::AdminState;
+use super::problem::Problem;
+use crate::pages;
+use crate::telemetry::metrics;
+
+pub(super) fn router(state: Arc<AdminState>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+async fn index(State(state): State<Arc<AdminState>>) -> Response {
+    let make = move || pages::operator(&state.site, &state.metrics.overview());
+    blocking(pages::HTML_TYPE, make).await
+}
+
+async fn health(headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    match accept.is_some_and(|accept| accept.contains(pages::JSON_TYPE)) {
+        true => page(pages::JSON_TYPE, pages::HEALTH_JSON.into()),
+        false => page(pages::TEXT_TYPE, pages::HEALTH_TEXT.into()),
+    }
+}
+
+async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
+    blocking(metrics::CONTENT_TYPE, move || state.metrics.render()).await
+}
+
+async fn not_found() -> Problem {
+    let detail = "this listener has /, /health and /metrics";
+    Problem {
+        status: StatusCode::NOT_FOUND,
+        detail,
+    }
+}
+
+async fn method_not_allowed() -> Problem {
+    let detail = "only GET and HEAD are allowed here";
+    Problem {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        detail,
+    }
+}
+
+/// Makes a body where waiting for a lock or a file holds up nobody else.
+async fn blocking(
+    content_type: &'static str,
+    make: impl FnOnce() -> String + Send + 'static,
+) -> Response {
+    match spawn_blocking(make).await {
+        Ok(body) => page(content_type, body),
+        Err(_) => {
+            let detail = "the answer could not be made";
+            Problem {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                detail,
+            }
+            .into_response()
+        }
+    }
+}
+
+fn page(content_type: &'static str, body: String) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
+    for (name, value) in pages::HEADERS {
+        let value = axum::http::HeaderValue::from_static(value);
+        response.headers_mut().insert(*name, value);
+    }
+    response
+}

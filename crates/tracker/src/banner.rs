@@ -1,0 +1,176 @@
+//! What is printed at start: version, mode, addresses, and URLs to copy.
+//!
+//! A text made of facts; nothing is bound and nothing is printed here.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::Mode;
+
+/// The facts of one start.
+#[derive(Debug, Clone)]
+pub struct Banner {
+    /// The version of the program.
+    pub version: &'static str,
+    /// Which torrents are served.
+    pub mode: Mode,
+    /// Threads that answer.
+    pub workers: usize,
+    /// Addresses that UDP is bound to.
+    pub udp: Vec<SocketAddr>,
+    /// Addresses that HTTP is bound to.
+    pub http: Vec<SocketAddr>,
+    /// Addresses of the operator's listener.
+    pub admin: Vec<SocketAddr>,
+}
+
+impl Banner {
+    /// Returns the text, a line for each fact.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "skep {}, {} tracker, {} worker{}\n",
+            self.version,
+            self.mode.word(),
+            self.workers,
+            if self.workers == 1 { "" } else { "s" },
+        );
+        let front_ends = [
+            ("listening on UDP  ", &self.udp),
+            ("listening on HTTP ", &self.http),
+            ("listening on admin", &self.admin),
+        ];
+        for (what, addresses) in front_ends {
+            let list: Vec<_> = addresses
+                .iter()
+                .map(|address| address.to_string())
+                .collect();
+            let list = if list.is_empty() {
+                "nothing (off)".to_owned()
+            } else {
+                list.join(", ")
+            };
+            push(&mut text, format_args!("{what}  {list}\n"));
+        }
+        let udp = self
+            .udp
+            .iter()
+            .map(|address| url("udp", *address, "/announce"));
+        let http = self
+            .http
+            .iter()
+            .map(|address| url("http", *address, "/announce"));
+        push_urls(&mut text, "tracker URLs", udp.chain(http));
+        if self
+            .udp
+            .iter()
+            .chain(&self.http)
+            .any(|address| address.ip().is_unspecified())
+        {
+            text.push_str("  (and every other address and name of this host)\n");
+        }
+        push_urls(
+            &mut text,
+            "home page",
+            self.http.iter().map(|address| url("http", *address, "/")),
+        );
+        push_urls(
+            &mut text,
+            "operator",
+            self.admin.iter().map(|address| url("http", *address, "/")),
+        );
+        let metrics = self
+            .admin
+            .iter()
+            .map(|address| url("http", *address, "/metrics"));
+        push_urls(&mut text, "metrics", metrics);
+        text
+    }
+}
+
+fn push_urls(text: &mut String, title: &str, urls: impl Iterator<Item = String>) {
+    for (number, url) in urls.enumerate() {
+        if number == 0 {
+            push(text, format_args!("{title}:\n"));
+        }
+        push(text, format_args!("  {url}\n"));
+    }
+}
+
+/// A URL that works on this host, whatever the listener is bound to.
+fn url(scheme: &str, mut address: SocketAddr, path: &str) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("{scheme}://{address}{path}")
+}
+
+fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
+    text.write_fmt(piece).expect("a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter()
+            .map(|address| address.parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn wildcards_are_shown_as_bound_and_as_urls_that_work_here() {
+        let banner = Banner {
+            version: "1.2.3",
+            mode: Mode::Public,
+            workers: 2,
+            udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            admin: addresses(&["127.0.0.1:1338"]),
+        };
+        let expected = "\
+skep 1.2.3, public tracker, 2 workers
+listening on UDP    0.0.0.0:1337, [::]:1337
+listening on HTTP   0.0.0.0:1337, [::]:1337
+listening on admin  127.0.0.1:1338
+tracker URLs:
+  udp://127.0.0.1:1337/announce
+  udp://[::1]:1337/announce
+  http://127.0.0.1:1337/announce
+  http://[::1]:1337/announce
+  (and every other address and name of this host)
+home page:
+  http://127.0.0.1:1337/
+  http://[::1]:1337/
+operator:
+  http://127.0.0.1:1338/
+metrics:
+  http://127.0.0.1:1338/metrics
+";
+        assert_eq!(banner.text(), expected);
+    }
+
+    #[test]
+    fn front_end_that_is_off_is_said_to_be_off() {
+        let banner = Banner {
+            version: "1.2.3",
+            mode: Mode::Registered,
+            workers: 1,
+            udp: addresses(&["192.0.2.7:6969"]),
+            http: Vec::new(),
+            admin: Vec::new(),
+        };
+        let expected = "\
+skep 1.2.3, registered tracker, 1 worker
+listening on UDP    192.0.2.7:6969
+listening on HTTP   nothing (off)
+listening on admin  nothing (off)
+tracker URLs:
+  udp://192.0.2.7:6969/announce
+";
+        assert_eq!(banner.text(), expected);
+    }
+}

@@ -1,0 +1,207 @@
+//! Binding every socket that the configuration names, before anything is answered.
+//!
+//! Whatever cannot be bound is reported with its step, its address and the system's reason.
+
+use std::io;
+use std::iter;
+use std::net::{SocketAddr, TcpListener};
+
+use skep_net::tcp;
+use skep_net::udp::{Backend, UdpOptions, UdpSocket};
+
+use crate::config::{Config, Listeners, UdpBackend};
+
+/// Connections that the system keeps for us until they are accepted.
+const TCP_BACKLOG: i32 = 4096;
+
+/// Ports that are tried when any will do and each front end must get the same one.
+const ANY_PORT_ATTEMPTS: u32 = 50;
+
+/// Room for answers that the network does not take at once.
+const SEND_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// A socket that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {service} {address}: {cause}{}", hint(.service, .cause))]
+pub struct BindError {
+    /// What was to listen there.
+    pub service: &'static str,
+    /// Where.
+    pub address: SocketAddr,
+    /// Why not.
+    pub cause: io::Error,
+}
+
+fn hint(service: &str, cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse if service == "admin" => {
+            "; another program listens there: choose another listen.admin, or \"off\""
+        }
+        io::ErrorKind::AddrInUse => "; another program listens there: choose another listen.port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this host has this address",
+        _ => "",
+    }
+}
+
+/// Every socket of the process, ready to be given to its worker.
+pub struct Sockets {
+    /// UDP sockets by worker.
+    pub udp: Vec<Vec<UdpSocket>>,
+    /// HTTP listeners by worker.
+    pub http: Vec<Vec<TcpListener>>,
+    /// Listeners for the operator.
+    pub admin: Vec<TcpListener>,
+    /// Addresses of a family that this host does not have, left out because nobody named them.
+    pub left_out: Vec<SocketAddr>,
+}
+
+impl Sockets {
+    /// Binds everything for so many workers.
+    ///
+    /// # Errors
+    /// The first socket that cannot be opened.
+    pub fn bind(config: &Config, workers: usize) -> Result<Self, BindError> {
+        let listen = &config.listen;
+        let any_port = listen.port == 0 && (listen.udp.from_port || listen.http.from_port);
+        if !any_port {
+            return Self::bind_to(config, workers, 0);
+        }
+        let mut attempts = ANY_PORT_ATTEMPTS;
+        loop {
+            let port = free_port(config)?;
+            match Self::bind_to(config, workers, port) {
+                Err(error) if error.cause.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {
+                    attempts -= 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Binds everything; `port` takes the place of 0 where addresses follow from `listen.port`.
+    fn bind_to(config: &Config, workers: usize, port: u16) -> Result<Self, BindError> {
+        let listen = &config.listen;
+        let mut sockets = Self {
+            udp: (0..workers).map(|_| Vec::new()).collect(),
+            http: (0..workers).map(|_| Vec::new()).collect(),
+            admin: Vec::new(),
+            left_out: Vec::new(),
+        };
+        for address in addresses(&listen.udp, port) {
+            let options = UdpOptions {
+                address,
+                receive_buffer_bytes: listen.receive_buffer_bytes as usize,
+                send_buffer_bytes: SEND_BUFFER_BYTES,
+                reuse_port: workers > 1,
+                backend: match listen.udp_backend {
+                    UdpBackend::Auto => Backend::Auto,
+                    UdpBackend::Mmsg => Backend::Mmsg,
+                    UdpBackend::Std => Backend::Std,
+                },
+            };
+            let bound = udp(&options, workers).map_err(|cause| fail("udp", address, cause));
+            sockets.keep(bound, listen.udp.from_port, |sockets| &mut sockets.udp)?;
+        }
+        for address in addresses(&listen.http, port) {
+            let bound = http(address, workers).map_err(|cause| fail("http", address, cause));
+            sockets.keep(bound, listen.http.from_port, |sockets| &mut sockets.http)?;
+        }
+        for &address in &listen.admin.addresses {
+            let listener = tcp::listen(address, false, TCP_BACKLOG);
+            sockets
+                .admin
+                .push(listener.map_err(|cause| fail("admin", address, cause))?);
+        }
+        Ok(sockets)
+    }
+
+    /// Gives each worker its socket; a family that the host lacks is left out if nobody asked for it.
+    fn keep<T>(
+        &mut self,
+        bound: Result<Vec<T>, BindError>,
+        from_port: bool,
+        to: impl Fn(&mut Self) -> &mut Vec<Vec<T>>,
+    ) -> Result<(), BindError> {
+        match bound {
+            Ok(bound) => {
+                to(self)
+                    .iter_mut()
+                    .zip(bound)
+                    .for_each(|(worker, socket)| worker.push(socket));
+                Ok(())
+            }
+            Err(error) if from_port && family_missing(&error.cause) && error.address.is_ipv6() => {
+                self.left_out.push(error.address);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn fail(service: &'static str, address: SocketAddr, cause: io::Error) -> BindError {
+    BindError {
+        service,
+        address,
+        cause,
+    }
+}
+
+fn addresses(listeners: &Listeners, port: u16) -> impl Iterator<Item = SocketAddr> {
+    let from_port = listeners.from_port;
+    listeners
+        .addresses
+        .iter()
+        .map(move |&address| match (from_port, address.port()) {
+            (true, 0) => SocketAddr::new(address.ip(), port),
+            _ => address,
+        })
+}
+
+/// A port that nobody uses at the moment, found by binding to it.
+fn free_port(config: &Config) -> Result<u16, BindError> {
+    let listen = &config.listen;
+    let from_port = [&listen.udp, &listen.http]
+        .into_iter()
+        .filter(|kind| kind.from_port);
+    let Some(&address) = from_port.flat_map(|kind| &kind.addresses).next() else {
+        return Ok(0);
+    };
+    let socket = std::net::UdpSocket::bind(address);
+    let bound = socket.and_then(|socket| socket.local_addr());
+    Ok(bound.map_err(|cause| fail("udp", address, cause))?.port())
+}
+
+fn udp(options: &UdpOptions, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    // Sockets that share a port would share it with a second tracker as well, and each would get
+    // some of the other's clients. A socket that does not share finds out.
+    UdpSocket::bind(&UdpOptions {
+        reuse_port: false,
+        ..options.clone()
+    })
+    .map(drop)?;
+    let first = UdpSocket::bind(options)?;
+    // Any port is any port once: all workers get the one that the first got.
+    let options = UdpOptions {
+        address: first.local_addr(),
+        ..options.clone()
+    };
+    let others = (1..workers).map(|_| UdpSocket::bind(&options));
+    iter::once(Ok(first)).chain(others).collect()
+}
+
+fn http(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    tcp::listen(address, false, TCP_BACKLOG).map(drop)?;
+    let first = tcp::listen(address, workers > 1, TCP_BACKLOG)?;
+    let address = first.local_addr()?;
+    let others = (1..workers).map(|_| tcp::listen(address, workers > 1, TCP_BACKLOG));
+    iter::once(Ok(first)).chain(others).collect()
+}
+
+fn family_missing(cause: &io::Error) -> bool {
+    // Linux has no error kind of its own for EAFNOSUPPORT.
+    cause.kind() == io::ErrorKind::AddrNotAvailable
+        || cause.kind() == io::ErrorKind::Unsupported
+        || matches!(cause.raw_os_error(), Some(97 | 93))
+}

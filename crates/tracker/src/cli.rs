@@ -1,0 +1,593 @@
+//! The command line: which command is meant, and which options its flags set.
+//!
+//! Reads no environment and no file and prints nothing; what it is given is all it knows. The
+//! flags themselves come from the list of options.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+use crate::config::options::{OPTIONS, position};
+use crate::config::{
+    Origin, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment, render,
+};
+
+/// What the command line asks for.
+#[derive(Debug, Clone)]
+#[must_use]
+pub enum Command {
+    /// Run the tracker.
+    Serve(Sources),
+    /// Show the effective configuration.
+    Check(Sources),
+    /// Show the JSON Schema of the configuration.
+    Schema,
+    /// Show this text.
+    Help(String),
+    /// Show the version.
+    Version,
+}
+
+/// Why a command line cannot be understood; one line for each mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError {
+    /// What is wrong, without any value that was given.
+    pub faults: Vec<String>,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.faults {
+            writeln!(f, "skep: {fault}")?;
+        }
+        writeln!(f, "try skep --help")
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Reads arguments (without the program's name) and environment.
+///
+/// Values are only collected here: whether they fit is found by loading them.
+///
+/// # Errors
+/// Unknown flags and commands, and flags without their value, all at once.
+pub fn parse(
+    args: impl Iterator<Item = OsString>,
+    env: &[(OsString, OsString)],
+) -> Result<Command, UsageError> {
+    let mut reader = Reader {
+        args: args.collect(),
+        next: 0,
+        ..Reader::default()
+    };
+    let mut sources = Sources::default();
+    read_environment(env, &mut sources);
+    while let Some(arg) = reader.take() {
+        match flag_of(&arg) {
+            None if arg == "--" => {}
+            None => reader.read_command(&arg),
+            Some((name, value)) => match flag_meaning(&name) {
+                Some(Meaning::Help) => return Ok(Command::Help(help())),
+                Some(Meaning::Version) => return Ok(Command::Version),
+                Some(meaning) => reader.read_flag(&name, meaning, value, &mut sources),
+                None => reader.faults.push(unknown_flag(&name)),
+            },
+        }
+    }
+    if !reader.faults.is_empty() {
+        return Err(UsageError {
+            faults: reader.faults,
+        });
+    }
+    Ok(match reader.command {
+        None | Some(CommandWord::Serve) => Command::Serve(sources),
+        Some(CommandWord::Check) => Command::Check(sources),
+        Some(CommandWord::Schema) => Command::Schema,
+        Some(CommandWord::Help) => Command::Help(help()),
+        Some(CommandWord::Version) => Command::Version,
+    })
+}
+
+/// Returns the text of `--version`.
+pub fn version() -> String {
+    format!("skep {}", env!("CARGO_PKG_VERSION"))
+}
+
+#[derive(Clone, Copy)]
+enum CommandWord {
+    Serve,
+    Check,
+    Schema,
+    Help,
+    Version,
+}
+
+/// What a flag does; `takes_value` is for those whose value may be the next word.
+enum Meaning {
+    Help,
+    Version,
+    Config,
+    /// Options by their place, each with the value that the name implies.
+    Options(Vec<(usize, Option<&'static str>)>),
+    Ignored {
+        takes_value: bool,
+    },
+}
+
+#[derive(Default)]
+struct Reader {
+    args: Vec<OsString>,
+    next: usize,
+    command: Option<CommandWord>,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    fn take(&mut self) -> Option<OsString> {
+        let arg = self.args.get(self.next).cloned();
+        self.next += 1;
+        arg
+    }
+
+    fn read_command(&mut self, arg: &OsStr) {
+        let found = COMMANDS.iter().find(|(word, _)| arg == *word);
+        match (found, self.command) {
+            (Some((_, command)), None) => self.command = Some(*command),
+            (Some((word, _)), Some(_)) => {
+                self.faults
+                    .push(format!("{word} is a second command; one is allowed"));
+            }
+            (None, _) => {
+                let word = arg.to_string_lossy();
+                let hint = hint(nearest(&word, COMMANDS.iter().map(|(word, _)| *word)), "");
+                // A stray word may be a part of a secret that was not quoted.
+                let shown = if hint.is_empty() {
+                    "a stray word".into()
+                } else {
+                    printable(&word)
+                };
+                let fault = format!("{shown} is neither a command nor the value of a flag{hint}");
+                self.faults.push(fault);
+            }
+        }
+    }
+
+    fn read_flag(
+        &mut self,
+        name: &str,
+        meaning: Meaning,
+        attached: Option<OsString>,
+        sources: &mut Sources,
+    ) {
+        let shown = dashed(name);
+        match meaning {
+            Meaning::Help | Meaning::Version => {}
+            Meaning::Config => {
+                if let Some(path) = self.value(&shown, attached) {
+                    sources.file = (!path.is_empty()).then(|| path.into());
+                }
+            }
+            Meaning::Ignored { takes_value } => {
+                if takes_value {
+                    self.value(&shown, attached);
+                }
+                sources.warnings.push(Warning::new(shown, "has no effect"));
+            }
+            Meaning::Options(options) => self.read_options(shown, &options, attached, sources),
+        }
+    }
+
+    fn read_options(
+        &mut self,
+        shown: String,
+        options: &[(usize, Option<&'static str>)],
+        attached: Option<OsString>,
+        sources: &mut Sources,
+    ) {
+        let is_switch = options.iter().all(|(_, implied)| implied.is_some());
+        let is_bool = options
+            .iter()
+            .any(|(option, _)| OPTIONS[*option].kind.is_bool());
+        let value = if is_switch {
+            match attached.as_ref().map(|value| value.to_str()) {
+                None | Some(Some("true" | "1")) => OsString::new(),
+                Some(Some("false" | "0")) => return,
+                Some(_) => return self.faults.push(format!("{shown} takes true or false")),
+            }
+        } else if is_bool && attached.is_none() {
+            self.take_bool_word()
+        } else {
+            let Some(value) = self.value(&shown, attached) else {
+                return;
+            };
+            value
+        };
+        for (option, implied) in options {
+            let value = implied.map_or(value.as_os_str(), OsStr::new);
+            give_text(*option, Origin::Flag(shown.clone()), value, sources);
+        }
+    }
+
+    /// Returns the value of a flag, or notes that there is none.
+    fn value(&mut self, shown: &str, attached: Option<OsString>) -> Option<OsString> {
+        if attached.is_some() {
+            return attached;
+        }
+        // A value may begin with a dash, but not be a flag: that is a value forgotten.
+        let is_flag =
+            |arg: &OsString| flag_of(arg).is_some_and(|(name, _)| flag_meaning(&name).is_some());
+        match self.args.get(self.next) {
+            Some(arg) if !is_flag(arg) => self.take(),
+            _ => {
+                self.faults.push(format!("{shown} needs a value"));
+                None
+            }
+        }
+    }
+
+    /// Takes the next word where it can only be the value of the switch before it.
+    fn take_bool_word(&mut self) -> OsString {
+        match self.args.get(self.next) {
+            Some(word) if word == "true" || word == "false" => self.take().unwrap_or_default(),
+            _ => "true".into(),
+        }
+    }
+}
+
+/// Splits a flag into its name, without dashes, and the value after an equals sign.
+fn flag_of(arg: &OsStr) -> Option<(String, Option<OsString>)> {
+    let bytes = arg.as_encoded_bytes();
+    let body = bytes
+        .strip_prefix(b"--")
+        .or_else(|| bytes.strip_prefix(b"-"))?;
+    if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
+        return None;
+    }
+    let end = body
+        .iter()
+        .position(|byte| *byte == b'=')
+        .unwrap_or(body.len());
+    let dashes = bytes.len() - body.len();
+    let value = (end < body.len()).then(|| split_off(arg, dashes + end + 1));
+    Some((String::from_utf8_lossy(&body[..end]).into_owned(), value))
+}
+
+/// Returns what follows the first `start` bytes, which end with an ASCII character.
+#[cfg(unix)]
+fn split_off(arg: &OsStr, start: usize) -> OsString {
+    use std::os::unix::ffi::OsStrExt;
+    OsStr::from_bytes(&arg.as_bytes()[start..]).into()
+}
+
+/// Returns what follows the first `start` bytes; text that is not Unicode is refused later.
+#[cfg(not(unix))]
+fn split_off(arg: &OsStr, start: usize) -> OsString {
+    match arg.to_str() {
+        Some(text) => text[start..].into(),
+        None => arg.into(),
+    }
+}
+
+fn flag_meaning(name: &str) -> Option<Meaning> {
+    match name {
+        "help" | "h" => return Some(Meaning::Help),
+        "version" | "v" => return Some(Meaning::Version),
+        "config" | "c" => return Some(Meaning::Config),
+        _ => {}
+    }
+    if let Some(option) = position(name) {
+        return Some(Meaning::Options(vec![(option, None)]));
+    }
+    if let Some((_, takes_value)) = IGNORED.iter().find(|(ignored, _)| *ignored == name) {
+        return Some(Meaning::Ignored {
+            takes_value: *takes_value,
+        });
+    }
+    let mut options = Vec::new();
+    for (option, row) in OPTIONS.iter().enumerate() {
+        for alias in row
+            .aliases
+            .iter()
+            .filter(|alias| alias.flags.contains(&name))
+        {
+            options.push((option, alias.implies));
+        }
+    }
+    (!options.is_empty()).then_some(Meaning::Options(options))
+}
+
+fn unknown_flag(name: &str) -> String {
+    let aliases = OPTIONS
+        .iter()
+        .flat_map(|row| row.aliases)
+        .flat_map(|alias| alias.flags);
+    let long = aliases
+        .copied()
+        .chain(["help", "version", "config"])
+        .filter(|name| name.len() > 1);
+    let nearest = nearest(name, long).or_else(|| nearest_key(name));
+    format!(
+        "unknown flag {}{}",
+        dashed(&printable(name)),
+        hint(nearest, "--")
+    )
+}
+
+fn hint(nearest: Option<&str>, dashes: &str) -> String {
+    nearest
+        .map(|name| format!("; did you mean {dashes}{name}?"))
+        .unwrap_or_default()
+}
+
+fn dashed(name: &str) -> String {
+    if name.chars().count() == 1 {
+        format!("-{name}")
+    } else {
+        format!("--{name}")
+    }
+}
+
+fn help() -> String {
+    format!(
+        "{}: a BitTorrent tracker\n\n{HELP_HEAD}{}",
+        version(),
+        render::help()
+    )
+}
+
+const COMMANDS: &[(&str, CommandWord)] = &[
+    ("check", CommandWord::Check),
+    ("help", CommandWord::Help),
+    ("schema", CommandWord::Schema),
+    ("serve", CommandWord::Serve),
+    ("version", CommandWord::Version),
+];
+
+/// Flags of Chihaya and of its log library, and whether they take a value.
+const IGNORED: &[(&str, bool)] = &[
+    ("alsologtostderr", false),
+    ("log_backtrace_at", true),
+    ("log_dir", true),
+    ("logtostderr", false),
+    ("profile", true),
+    ("stderrthreshold", true),
+    ("vmodule", true),
+];
+
+const HELP_HEAD: &str = "\
+Usage: skep [serve] [flags]   run the tracker; without any flag on port 1337, UDP and HTTP
+       skep check [flags]     check the configuration and print what takes effect
+       skep schema            print the JSON Schema of the configuration
+
+Common flags:
+  -c, --config FILE      configuration file (TOML, JSON or YAML), also SKEP_CONFIG
+  -p, --port PORT        port of UDP and HTTP, also PICO_TRACKER__PORT
+  -s, --secret TEXT      key of UDP connection ids, also PICO_TRACKER__SECRET
+  -w, --whitelist FILE   serve only the torrents listed there, also PICO_TRACKER__WHITELIST
+  -d, --debug            log every request, also DEBUG=1
+  -v, --version          print the version
+  -h, --help             print this text
+
+Flags take one dash or two, and a value as --flag=VALUE or --flag VALUE.
+Each option below is also an environment variable: SKEP__LISTEN__PORT sets listen.port.
+Lists are separated by commas. Flags beat the environment, which beats the file.
+
+Options and their defaults:
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Problem, TorrentAccess};
+
+    fn os(texts: &[&str]) -> impl Iterator<Item = OsString> {
+        texts
+            .iter()
+            .map(OsString::from)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+        let env: Vec<_> = env
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect();
+        match parse(os(args), &env).unwrap() {
+            Command::Serve(sources) => Config::load(&sources).map(|loaded| loaded.config),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn faults(args: &[&str]) -> Vec<String> {
+        parse(os(args), &[]).unwrap_err().faults
+    }
+
+    #[test]
+    fn every_spelling_of_a_flag_sets_the_port() {
+        for args in [
+            &["--port=6969"][..],
+            &["--port", "6969"],
+            &["-port=6969"],
+            &["-port", "6969"],
+            &["-p", "6969"],
+            &["-p=6969"],
+            &["--listen.port", "6969"],
+            &["-listen.port=6969"],
+            &["serve", "-p", "6969"],
+            &["-p", "6969", "serve"],
+            &["-p", "1", "-p", "6969"],
+        ] {
+            assert_eq!(load(args, &[]).unwrap().listen.port, 6969, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn switch_takes_no_value_or_a_truth() {
+        for (args, full) in [
+            (&["--scrape.full"][..], true),
+            (&["--scrape.full=true"], true),
+            (&["--scrape.full=false"], false),
+            (&["--scrape.full", "false"], false),
+            (&["--scrape.full", "serve"], true),
+        ] {
+            assert_eq!(load(args, &[]).unwrap().scrape.full, full, "{args:?}");
+        }
+        assert_eq!(load(&["-debug"], &[]).unwrap().log.level.word(), "debug");
+        assert_eq!(
+            load(&["-debug=false"], &[]).unwrap().log.level.word(),
+            "info"
+        );
+        assert_eq!(faults(&["-debug=maybe"]), ["--debug takes true or false"]);
+    }
+
+    #[test]
+    fn whitelist_names_the_file_and_turns_it_on() {
+        for (args, env) in [
+            (&["-w", "list"][..], &[][..]),
+            (&["--whitelist=list"], &[]),
+            (&[], &[("PICO_TRACKER__WHITELIST", "list")]),
+        ] {
+            let access = load(args, env).unwrap().access;
+            assert_eq!(access.torrents, TorrentAccess::Allow);
+            assert_eq!(access.torrents_file.as_deref(), Some("list".as_ref()));
+        }
+    }
+
+    #[test]
+    fn later_layer_wins() {
+        let port = |args: &[&str], env: &[(&str, &str)]| load(args, env).unwrap().listen.port;
+        let pico = ("PICO_TRACKER__PORT", "1");
+        let ours = ("SKEP__LISTEN__PORT", "2");
+        assert_eq!(port(&[], &[pico]), 1);
+        assert_eq!(port(&[], &[ours, pico]), 2);
+        assert_eq!(port(&["-p", "3"], &[pico, ours]), 3);
+        assert_eq!(port(&[], &[("PICO_TRACKER__PORT", "")]), 1337);
+    }
+
+    #[test]
+    fn debug_variable_is_a_switch() {
+        let level = |value| load(&[], &[("DEBUG", value)]).unwrap().log.level.word();
+        for on in ["1", "true", "TRUE", "yes"] {
+            assert_eq!(level(on), "debug", "{on}");
+        }
+        for off in ["", "0", "false", "express:*"] {
+            assert_eq!(level(off), "info", "{off}");
+        }
+    }
+
+    #[test]
+    fn chihayas_own_flags_are_understood() {
+        assert_eq!(load(&["-maxprocs", "3"], &[]).unwrap().listen.workers, 3);
+        let args = ["-profile", "cpu.prof", "-logtostderr", "check"];
+        let Command::Check(sources) = parse(os(&args), &[]).unwrap() else {
+            panic!("not check")
+        };
+        let warnings: Vec<_> = sources.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            ["--profile: has no effect", "--logtostderr: has no effect"]
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_with_the_nearest_name() {
+        assert_eq!(
+            faults(&[
+                "--prot=1",
+                "-anounce.interval_secs",
+                "chek",
+                "--port",
+                "--debug",
+                "-q",
+                "-s"
+            ]),
+            [
+                "unknown flag --prot; did you mean --port?",
+                "unknown flag --anounce.interval_secs; did you mean --announce.interval_secs?",
+                "chek is neither a command nor the value of a flag; did you mean check?",
+                "--port needs a value",
+                "unknown flag -q",
+                "-s needs a value",
+            ]
+        );
+        assert_eq!(
+            faults(&["check", "serve"]),
+            ["serve is a second command; one is allowed"]
+        );
+    }
+
+    #[test]
+    fn faults_never_repeat_values() {
+        let text = faults(&["--listen.secrt=hunter2", "--secret", "my", "hunter2"]).join("\n");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn value_may_begin_with_a_dash() {
+        let config = load(&["--access.clients_deny", "-XX", "-s", "-abc"], &[]).unwrap();
+        assert_eq!(config.access.clients_deny, ["-XX"]);
+        assert_eq!(config.listen.secret.expose(), Some("-abc"));
+    }
+
+    #[test]
+    fn flag_for_the_file_beats_the_variable() {
+        let env = [("SKEP_CONFIG".into(), "a.toml".into())];
+        for (args, file) in [
+            (&[][..], Some("a.toml")),
+            (&["-c", "b.toml"], Some("b.toml")),
+            (&["-config=b.toml"], Some("b.toml")),
+            (&["--config", "b.toml"], Some("b.toml")),
+        ] {
+            let Command::Serve(sources) = parse(os(args), &env).unwrap() else {
+                panic!("{args:?}")
+            };
+            assert_eq!(sources.file(), file.map(AsRef::as_ref));
+        }
+    }
+
+    #[test]
+    fn help_and_version_have_many_names() {
+        for args in [["-h"], ["-help"], ["--help"], ["help"]] {
+            assert!(
+                matches!(parse(os(&args), &[]), Ok(Command::Help(_))),
+                "{args:?}"
+            );
+        }
+        for args in [["-v"], ["-version"], ["--version"], ["version"]] {
+            assert!(
+                matches!(parse(os(&args), &[]), Ok(Command::Version)),
+                "{args:?}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn text_that_is_not_unicode_is_a_problem_and_no_panic() {
+        use std::os::unix::ffi::OsStringExt;
+        let bad = |text: &[u8]| OsString::from_vec(text.to_vec());
+        assert!(parse([bad(b"--\xff=1")].into_iter(), &[]).is_err());
+        assert!(parse([bad(b"\xff")].into_iter(), &[]).is_err());
+        let env = [
+            (bad(b"\xff"), bad(b"\xff")),
+            (bad(b"DEBUG"), bad(b"\xff")),
+            (bad(b"SKEP__\xff"), bad(b"1")),
+            (bad(b"SKEP__MODE"), bad(b"\xff")),
+        ];
+        let args = [
+            bad(b"--listen.secret=\xff"),
+            bad(b"--config"),
+            bad(b"/no/\xff"),
+        ];
+        let Command::Serve(sources) = parse(args.into_iter(), &env).unwrap() else {
+            panic!("not serve")
+        };
+        let problems: Vec<_> = Config::load(&sources)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+    }
+}

@@ -1,0 +1,200 @@
+//! The configuration as the rest of the program uses it: typed, complete, without contradictions.
+//!
+//! Holds no default, no range and no parsing: those are in the list of options. A value of these
+//! types comes from loading; the meaning and unit of each field stands with its option.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::value::Secret;
+use super::words::{
+    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TorrentAccess, UdpBackend,
+    UnknownScrape,
+};
+
+/// A whole configuration; its default is what no source at all gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which torrents are served.
+    pub mode: Mode,
+    /// Sockets and threads.
+    pub listen: Listen,
+    /// Limits of HTTP connections.
+    pub http: Http,
+    /// Announces and their answers.
+    pub announce: Announce,
+    /// Scrapes and their answers.
+    pub scrape: Scrape,
+    /// Peers in memory.
+    pub swarm: Swarm,
+    /// Who and what is refused.
+    pub access: Access,
+    /// Reverse proxies.
+    pub proxy: Proxy,
+    /// Log lines.
+    pub log: Log,
+}
+
+/// The addresses of one front end; none when it is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listeners {
+    /// What to bind.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether they follow from `listen.port`, so that a host with one address family can do
+    /// without the other.
+    pub from_port: bool,
+}
+
+/// The `listen` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The port that `udp` and `http` follow where they name no address.
+    pub port: u16,
+    /// The UDP front end.
+    pub udp: Listeners,
+    /// The HTTP front end.
+    pub http: Listeners,
+    /// The operator's listener.
+    pub admin: Listeners,
+    /// Threads that answer; 0 for one a core.
+    pub workers: u32,
+    /// Key of connection ids; unset for a random one.
+    pub secret: Secret,
+    /// Length of a slot of connection ids.
+    pub connection_id_secs: u32,
+    /// How datagrams are received and sent.
+    pub udp_backend: UdpBackend,
+    /// Receive buffer of a UDP socket.
+    pub receive_buffer_bytes: u32,
+    /// Datagrams taken at once.
+    pub udp_batch: u32,
+}
+
+/// The `http` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Longest request head.
+    pub head_max_bytes: u32,
+    /// Time for a request head.
+    pub head_timeout_secs: u32,
+    /// Time between two requests.
+    pub idle_timeout_secs: u32,
+    /// Time for taking an answer.
+    pub write_timeout_secs: u32,
+    /// Connections of the whole process.
+    pub connections_max: u32,
+    /// Whether a plus sign in a query is itself.
+    pub plus_literal: bool,
+}
+
+/// The `announce` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announce {
+    /// Time between two announces.
+    pub interval_secs: u32,
+    /// Least time between two announces; at most `interval_secs`.
+    pub interval_min_secs: u32,
+    /// Random part of the interval.
+    pub interval_jitter_percent: u32,
+    /// Peers for clients that name no number; at most `peers_max`.
+    pub peers_default: u32,
+    /// Peers at most.
+    pub peers_max: u32,
+    /// Whether HTTP answers carry both families.
+    pub cross_family: bool,
+    /// Whether HTTP answers tell the client's address.
+    pub external_ip: bool,
+    /// What happens to port 0.
+    pub port_zero: PortZero,
+    /// Whether a reported completion outweighs bytes left.
+    pub completed_overrides_left: bool,
+    /// Whether seeders get seeders.
+    pub seeds_to_seeds: bool,
+    /// Whose `ip` parameter is believed.
+    pub ip_override: IpOverride,
+    /// Who gets private addresses.
+    pub private_peers: PrivatePeers,
+}
+
+/// The `scrape` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scrape {
+    /// Torrents of one scrape.
+    pub hashes_max: u32,
+    /// Whether a scrape without a hash lists all.
+    pub full: bool,
+    /// Torrents of a full scrape.
+    pub full_max: u32,
+    /// Whether names are added.
+    pub names: bool,
+    /// How unknown torrents are shown.
+    pub unknown: UnknownScrape,
+    /// Whether downloaders are counted apart.
+    pub downloaders: bool,
+    /// Whether the flags dictionary is added.
+    pub flags: bool,
+}
+
+/// The `swarm` section; 0 means no limit where the option says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swarm {
+    /// Silence after which a peer goes; at least twice the announce interval.
+    pub peer_ttl_secs: u32,
+    /// Time of one sweep over everything.
+    pub sweep_interval_secs: u32,
+    /// Whether peer ids are kept.
+    pub peer_ids: bool,
+    /// Peers of a torrent with one address.
+    pub ports_per_address_max: u32,
+    /// Peers of a torrent in one IPv6 /64.
+    pub peers_per_prefix_max: u32,
+    /// Torrents in memory.
+    pub torrents_max: u32,
+    /// Peers in memory.
+    pub peers_max: u32,
+    /// New torrents of one address.
+    pub new_torrents_per_minute_max: u32,
+}
+
+/// The `access` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// How `torrents_file` is read in public mode.
+    pub torrents: TorrentAccess,
+    /// Listed torrents; always there when `torrents` or the mode needs it.
+    pub torrents_file: Option<PathBuf>,
+    /// Torrents that are refused in every mode.
+    pub torrents_deny_file: Option<PathBuf>,
+    /// Beginnings of served peer ids; empty for all.
+    pub clients_allow: Vec<String>,
+    /// Beginnings of refused peer ids.
+    pub clients_deny: Vec<String>,
+    /// Refused address ranges.
+    pub addresses_deny: Vec<IpNet>,
+    /// Whether ports of well-known services are refused.
+    pub ports_reserved_deny: bool,
+    /// UDP connects of one network; 0 for no limit.
+    pub connects_per_minute_max: u32,
+    /// Time between two looks at the files.
+    pub poll_secs: u32,
+}
+
+/// The `proxy` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Proxies that may name the client.
+    pub trusted: Vec<IpNet>,
+    /// The header in which they do.
+    pub header: String,
+}
+
+/// The `log` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Least severe messages.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+}

@@ -1,0 +1,799 @@
+//! The one list of options: key, kind, default, aliases, reload and meaning of each.
+//!
+//! Holds rows only. Parsing, flags, environment names, the manual, the sample file and the schema
+//! are derived from them elsewhere, so that no fact about an option is written twice.
+
+use super::words::{
+    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TorrentAccess, UdpBackend,
+    UnknownScrape,
+};
+
+/// One option of the configuration.
+#[derive(Debug)]
+pub struct OptionRow {
+    /// The section, a dot, and the name with its unit; `mode` alone has no section.
+    pub key: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Its value when nobody sets it.
+    pub initial: Initial,
+    /// Whether a running tracker takes a new value.
+    pub reload: Reload,
+    /// Other names of this option on the command line and in the environment.
+    pub aliases: &'static [Alias],
+    /// Meaning, unit and cost, one sentence each; the first stands alone in the help text.
+    pub doc: &'static [&'static str],
+}
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within bounds, both included.
+    Integer {
+        /// The least value.
+        min: u32,
+        /// The greatest value.
+        max: u32,
+    },
+    /// Text without control characters.
+    Text,
+    /// Text that is never shown again.
+    Secret,
+    /// The path of a file; empty for none.
+    Path,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of socket addresses, or the word `off` alone.
+    Sockets,
+    /// A list of address ranges.
+    Networks,
+}
+
+impl Kind {
+    /// Returns whether a flag of this kind may stand without a value.
+    pub(crate) const fn is_bool(self) -> bool {
+        matches!(self, Self::Bool)
+    }
+}
+
+/// The value of an option that nobody sets.
+#[derive(Debug, Clone, Copy)]
+pub enum Initial {
+    /// For [`Kind::Bool`].
+    Bool(bool),
+    /// For [`Kind::Integer`].
+    Integer(u32),
+    /// For texts, secrets, paths and choices.
+    Text(&'static str),
+    /// For all lists.
+    List(&'static [&'static str]),
+}
+
+/// Whether a running tracker takes a new value of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// SIGHUP is enough.
+    Live,
+    /// The tracker must be started again.
+    Restart,
+}
+
+/// Another name for an option, kept for users of other trackers.
+#[derive(Debug)]
+pub struct Alias {
+    /// Names on the command line, without dashes.
+    pub flags: &'static [&'static str],
+    /// A name in the environment.
+    pub variable: Option<&'static str>,
+    /// The value that the mere name stands for; without one the name takes a value.
+    pub implies: Option<&'static str>,
+}
+
+impl OptionRow {
+    /// Returns the section and the name; the section is empty for `mode`.
+    pub fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').unwrap_or(("", self.key))
+    }
+
+    /// Returns the name of this option in the environment.
+    pub fn variable(&self) -> String {
+        format!("SKEP__{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+
+    const fn aliases(mut self, aliases: &'static [Alias]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+}
+
+/// Returns the place of an option in [`OPTIONS`].
+pub fn position(key: &str) -> Option<usize> {
+    OPTIONS.iter().position(|option| option.key == key)
+}
+
+/// Returns the sections in the order of [`OPTIONS`], the nameless first one included.
+pub fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = OPTIONS
+        .iter()
+        .map(|option| option.section_and_name().0)
+        .collect();
+    sections.dedup();
+    sections
+}
+
+const fn row(
+    key: &'static str,
+    kind: Kind,
+    initial: Initial,
+    reload: Reload,
+    doc: &'static [&'static str],
+) -> OptionRow {
+    OptionRow {
+        key,
+        kind,
+        initial,
+        reload,
+        aliases: &[],
+        doc,
+    }
+}
+
+const fn integer(min: u32, max: u32) -> Kind {
+    Kind::Integer { min, max }
+}
+
+const WHITELIST_FLAGS: &[&str] = &["whitelist", "w"];
+const WHITELIST_VARIABLE: Option<&str> = Some("PICO_TRACKER__WHITELIST");
+
+/// Every option, by section.
+pub const OPTIONS: &[OptionRow] = &[
+    row(
+        "mode",
+        Kind::Choice(Mode::WORDS),
+        Initial::Text("public"),
+        Reload::Restart,
+        &[
+            "Which torrents are served.",
+            "public: any torrent, within the access lists.",
+            "registered: only torrents of access.torrents_file, whose lines may name a torrent \
+             or ban it.",
+        ],
+    ),
+    row(
+        "listen.port",
+        integer(0, 65_535),
+        Initial::Integer(1337),
+        Reload::Restart,
+        &[
+            "Port of UDP and HTTP on 0.0.0.0 and [::].",
+            "0 takes any free port.",
+            "It has no effect where listen.udp and listen.http name addresses.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: &["port", "p"],
+        variable: Some("PICO_TRACKER__PORT"),
+        implies: None,
+    }]),
+    row(
+        "listen.udp",
+        Kind::Sockets,
+        Initial::List(&[]),
+        Reload::Restart,
+        &[
+            "Addresses of the UDP front end.",
+            "Empty: listen.port on 0.0.0.0 and [::]; [\"off\"]: no UDP.",
+        ],
+    ),
+    row(
+        "listen.http",
+        Kind::Sockets,
+        Initial::List(&[]),
+        Reload::Restart,
+        &[
+            "Addresses of the HTTP front end.",
+            "Empty: listen.port on 0.0.0.0 and [::]; [\"off\"]: no HTTP.",
+        ],
+    ),
+    row(
+        "listen.admin",
+        Kind::Sockets,
+        Initial::List(&["127.0.0.1:1338"]),
+        Reload::Restart,
+        &[
+            "Addresses of the metrics and of everything else that is for the operator alone.",
+            "They ask for no password, so keep them away from strangers.",
+            "Empty or [\"off\"]: no such listener.",
+        ],
+    ),
+    row(
+        "listen.workers",
+        integer(0, 256),
+        Initial::Integer(0),
+        Reload::Restart,
+        &[
+            "Threads that answer requests, each with its own sockets.",
+            "0: one for each core.",
+            "More than one for each core cost memory and gain nothing.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: &["maxprocs"],
+        variable: None,
+        implies: None,
+    }]),
+    row(
+        "listen.secret",
+        Kind::Secret,
+        Initial::Text(""),
+        Reload::Restart,
+        &[
+            "Key of the connection ids of UDP.",
+            "Empty: a random one at each start.",
+            "A fixed one lets clients keep their ids over a restart, and is shared by trackers \
+             behind one address.",
+            "Who knows it can forge source addresses.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: &["secret", "s"],
+        variable: Some("PICO_TRACKER__SECRET"),
+        implies: None,
+    }]),
+    row(
+        "listen.connection_id_secs",
+        integer(60, 3600),
+        Initial::Integer(120),
+        Reload::Restart,
+        &[
+            "Length in seconds of the time slot in which a UDP connection id is made.",
+            "An id is accepted in its own slot and in the next one, so for one to two slots.",
+            "BEP 15 asks for two minutes; old clients keep ids for longer.",
+            "A longer slot lets an overheard id be used for longer.",
+        ],
+    ),
+    row(
+        "listen.udp_backend",
+        Kind::Choice(UdpBackend::WORDS),
+        Initial::Text("auto"),
+        Reload::Restart,
+        &[
+            "How datagrams are received and sent.",
+            "auto: the fastest one that this system has.",
+            "mmsg: many datagrams with one system call (Linux).",
+            "std: one datagram with each system call, on any system.",
+        ],
+    ),
+    row(
+        "listen.receive_buffer_bytes",
+        integer(65_536, 1_073_741_824),
+        Initial::Integer(8_388_608),
+        Reload::Restart,
+        &[
+            "Receive buffer in bytes that each UDP socket asks for.",
+            "The kernel may give less (net.core.rmem_max); what does not fit is lost.",
+            "A larger one rides out longer bursts and costs that much kernel memory for each \
+             worker and address.",
+        ],
+    ),
+    row(
+        "listen.udp_batch",
+        integer(1, 1024),
+        Initial::Integer(64),
+        Reload::Restart,
+        &[
+            "Datagrams that a worker takes from a socket at once.",
+            "More save system calls under load and cost about 10 KiB of memory each for each \
+             worker.",
+        ],
+    ),
+    row(
+        "http.head_max_bytes",
+        integer(8192, 65_536),
+        Initial::Integer(16_384),
+        Reload::Restart,
+        &[
+            "Longest HTTP request head in bytes.",
+            "A longer one is refused with status 414.",
+            "It is the memory that one connection of a stranger may hold.",
+        ],
+    ),
+    row(
+        "http.head_timeout_secs",
+        integer(1, 60),
+        Initial::Integer(5),
+        Reload::Restart,
+        &[
+            "Seconds in which a request head must arrive once it began.",
+            "A longer time lets slow clients hold connections for longer.",
+        ],
+    ),
+    row(
+        "http.idle_timeout_secs",
+        integer(1, 3600),
+        Initial::Integer(30),
+        Reload::Restart,
+        &[
+            "Seconds that a connection may wait for its next request.",
+            "A longer time saves handshakes and holds more connections.",
+        ],
+    ),
+    row(
+        "http.write_timeout_secs",
+        integer(1, 60),
+        Initial::Integer(5),
+        Reload::Restart,
+        &["Seconds in which a client must take its answer."],
+    ),
+    row(
+        "http.connections_max",
+        integer(1, 10_000_000),
+        Initial::Integer(65_536),
+        Reload::Restart,
+        &[
+            "HTTP connections of the whole process.",
+            "More are closed at once.",
+            "Each needs an open file and up to http.head_max_bytes of memory.",
+        ],
+    ),
+    row(
+        "http.plus_literal",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Restart,
+        &[
+            "Reads a plus sign in a query as itself instead of as a space.",
+            "Only clients that do not escape plus signs in hashes need it.",
+        ],
+    ),
+    row(
+        "announce.interval_secs",
+        integer(60, 32_400),
+        Initial::Integer(1800),
+        Reload::Live,
+        &[
+            "Seconds that clients are told to wait between two announces.",
+            "Half of it doubles the requests; lists of public trackers want 300 to 10800.",
+        ],
+    ),
+    row(
+        "announce.interval_min_secs",
+        integer(1, 32_400),
+        Initial::Integer(900),
+        Reload::Live,
+        &[
+            "Seconds that clients are told to wait at least, even when they want more peers.",
+            "At most announce.interval_secs; not set, it becomes half of that where 900 is too \
+             long.",
+        ],
+    ),
+    row(
+        "announce.interval_jitter_percent",
+        integer(0, 50),
+        Initial::Integer(10),
+        Reload::Live,
+        &[
+            "Percent by which each interval is made longer or shorter at random.",
+            "It keeps clients that came together from coming together for ever.",
+        ],
+    ),
+    row(
+        "announce.peers_default",
+        integer(0, 1000),
+        Initial::Integer(50),
+        Reload::Live,
+        &[
+            "Peers that a client gets which names no number.",
+            "At most announce.peers_max; not set, it becomes that where 50 is too many.",
+            "Each costs 6 or 18 bytes of every such answer.",
+        ],
+    ),
+    row(
+        "announce.peers_max",
+        integer(1, 1000),
+        Initial::Integer(200),
+        Reload::Live,
+        &[
+            "Peers that a client gets at most.",
+            "UDP answers are cut further to what one packet holds.",
+            "Each costs 6 or 18 bytes of an answer to those who ask for many.",
+        ],
+    ),
+    row(
+        "announce.cross_family",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Live,
+        &["Gives HTTP clients the peers of the other address family too (BEP 7)."],
+    ),
+    row(
+        "announce.external_ip",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &["Tells HTTP clients the address they came from (BEP 24)."],
+    ),
+    row(
+        "announce.port_zero",
+        Kind::Choice(PortZero::WORDS),
+        Initial::Text("refuse"),
+        Reload::Live,
+        &[
+            "What happens to an announce with port 0.",
+            "refuse: it fails.",
+            "unlisted: it is answered, and the client is not handed to others.",
+        ],
+    ),
+    row(
+        "announce.completed_overrides_left",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &["Takes a client that reports a completed download for a seeder although bytes are left."],
+    ),
+    row(
+        "announce.seeds_to_seeds",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &[
+            "Gives seeders other seeders as well.",
+            "They have nothing to exchange, so it costs traffic alone.",
+        ],
+    ),
+    row(
+        "announce.ip_override",
+        Kind::Choice(IpOverride::WORDS),
+        Initial::Text("off"),
+        Reload::Live,
+        &[
+            "Whose ip parameter is believed.",
+            "off: nobody's.",
+            "local: that of clients with a loopback or private address, such as a seeder on the \
+             tracker's host.",
+        ],
+    ),
+    row(
+        "announce.private_peers",
+        Kind::Choice(PrivatePeers::WORDS),
+        Initial::Text("match"),
+        Reload::Restart,
+        &[
+            "Who is given peers with private addresses.",
+            "match: clients with a private address themselves.",
+            "always: everybody.",
+            "never: nobody.",
+        ],
+    ),
+    row(
+        "scrape.hashes_max",
+        integer(1, 1000),
+        Initial::Integer(100),
+        Reload::Live,
+        &[
+            "Torrents that one scrape may ask for.",
+            "UDP requests are cut further to what one packet holds.",
+        ],
+    ),
+    row(
+        "scrape.full",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &[
+            "Answers an HTTP scrape without a hash with all torrents.",
+            "Everybody can then list what is served, with an answer of 70 bytes and more a \
+             torrent.",
+        ],
+    ),
+    row(
+        "scrape.full_max",
+        integer(1, 10_000_000),
+        Initial::Integer(100_000),
+        Reload::Live,
+        &[
+            "Torrents in a full scrape at most.",
+            "Each costs 70 bytes and more of memory meanwhile.",
+        ],
+    ),
+    row(
+        "scrape.names",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &["Adds the names of torrents to HTTP scrapes, where access.torrents_file gives them."],
+    ),
+    row(
+        "scrape.unknown",
+        Kind::Choice(UnknownScrape::WORDS),
+        Initial::Text("zeros"),
+        Reload::Live,
+        &[
+            "How an HTTP scrape shows a torrent that is not known.",
+            "zeros: with counts of zero.",
+            "omit: not at all, and with a failure when nothing is left.",
+        ],
+    ),
+    row(
+        "scrape.downloaders",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &["Adds the count of clients that really download to HTTP scrapes (BEP 21)."],
+    ),
+    row(
+        "scrape.flags",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &["Adds the flags dictionary with min_request_interval to HTTP scrapes."],
+    ),
+    row(
+        "swarm.peer_ttl_secs",
+        integer(60, 64_800),
+        Initial::Integer(3600),
+        Reload::Live,
+        &[
+            "Seconds of silence after which a peer is removed.",
+            "Raised to twice announce.interval_secs, and to 1500, where it is lower.",
+            "A longer time keeps more dead peers in memory and in answers.",
+        ],
+    ),
+    row(
+        "swarm.sweep_interval_secs",
+        integer(1, 1800),
+        Initial::Integer(60),
+        Reload::Live,
+        &[
+            "Seconds in which all torrents are looked through once for silent peers.",
+            "A shorter time costs CPU; a longer one keeps dead peers for longer.",
+        ],
+    ),
+    row(
+        "swarm.peer_ids",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Restart,
+        &[
+            "Keeps the peer_id of each peer.",
+            "Without them a peer needs 20 bytes less, and answers that are not compact carry none.",
+        ],
+    ),
+    row(
+        "swarm.ports_per_address_max",
+        integer(0, 64),
+        Initial::Integer(8),
+        Reload::Restart,
+        &[
+            "Peers of one torrent with the same address.",
+            "0: no limit.",
+            "More let one host count for more, and let more clients behind one NAT in.",
+        ],
+    ),
+    row(
+        "swarm.peers_per_prefix_max",
+        integer(0, 64),
+        Initial::Integer(16),
+        Reload::Restart,
+        &["Peers of one torrent in the same IPv6 /64.", "0: no limit."],
+    ),
+    row(
+        "swarm.torrents_max",
+        integer(1, 1_000_000_000),
+        Initial::Integer(20_000_000),
+        Reload::Live,
+        &[
+            "Torrents in memory.",
+            "Further ones are answered and not kept.",
+            "A torrent with one peer costs about 100 bytes.",
+        ],
+    ),
+    row(
+        "swarm.peers_max",
+        integer(1, 1_000_000_000),
+        Initial::Integer(100_000_000),
+        Reload::Live,
+        &[
+            "Peers in memory.",
+            "Further ones are answered and not kept.",
+            "A peer costs 10 to 50 bytes beside its torrent.",
+        ],
+    ),
+    row(
+        "swarm.new_torrents_per_minute_max",
+        integer(0, 1_000_000),
+        Initial::Integer(3000),
+        Reload::Restart,
+        &[
+            "Torrents a minute that one IPv4 address or IPv6 /64 may bring, counted by each \
+             worker.",
+            "0: no limit.",
+        ],
+    ),
+    row(
+        "access.torrents",
+        Kind::Choice(TorrentAccess::WORDS),
+        Initial::Text("open"),
+        Reload::Live,
+        &[
+            "How access.torrents_file is read in public mode.",
+            "open: it is not.",
+            "allow: only its torrents are served.",
+            "deny: its torrents are refused.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: WHITELIST_FLAGS,
+        variable: WHITELIST_VARIABLE,
+        implies: Some("allow"),
+    }]),
+    row(
+        "access.torrents_file",
+        Kind::Path,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "File of torrents, one info_hash of 40 hexadecimal digits a line.",
+            "Free text may follow a hash; # begins a comment; 64 digits are cut to 40.",
+            "Read again when it changes and on SIGHUP.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: WHITELIST_FLAGS,
+        variable: WHITELIST_VARIABLE,
+        implies: None,
+    }]),
+    row(
+        "access.torrents_deny_file",
+        Kind::Path,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "File of torrents that are refused in every mode.",
+            "Written like access.torrents_file, and read again like it.",
+        ],
+    ),
+    row(
+        "access.clients_allow",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Beginnings of the peer_id of clients that are served, such as -TR.",
+            "Empty: all.",
+            "Clients can lie about it, so it keeps honest ones away and nobody else.",
+        ],
+    ),
+    row(
+        "access.clients_deny",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Live,
+        &["Beginnings of the peer_id of clients that are refused."],
+    ),
+    row(
+        "access.addresses_deny",
+        Kind::Networks,
+        Initial::List(&[]),
+        Reload::Live,
+        &["Address ranges that are refused, such as 192.0.2.0/24 or 2001:db8::/32."],
+    ),
+    row(
+        "access.ports_reserved_deny",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Live,
+        &[
+            "Refuses announces with the port of a well-known service.",
+            "It keeps the tracker from pointing swarms at mail servers and the like.",
+        ],
+    ),
+    row(
+        "access.connects_per_minute_max",
+        integer(0, 1_000_000),
+        Initial::Integer(0),
+        Reload::Restart,
+        &[
+            "UDP connects a minute of one IPv4 /24 or IPv6 /48, counted by each worker.",
+            "0: no limit.",
+        ],
+    ),
+    row(
+        "access.poll_secs",
+        integer(1, 3600),
+        Initial::Integer(5),
+        Reload::Live,
+        &["Seconds between two looks at whether a list file changed."],
+    ),
+    row(
+        "proxy.trusted",
+        Kind::Networks,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Address ranges of reverse proxies, which alone may name the address of a client.",
+            "A range that holds strangers lets them announce any address.",
+        ],
+    ),
+    row(
+        "proxy.header",
+        Kind::Text,
+        Initial::Text("X-Forwarded-For"),
+        Reload::Live,
+        &[
+            "Name of the HTTP header in which trusted proxies put the address of a client.",
+            "X-Real-IP and Forwarded are understood too.",
+        ],
+    ),
+    row(
+        "log.level",
+        Kind::Choice(LogLevel::WORDS),
+        Initial::Text("info"),
+        Reload::Live,
+        &[
+            "Least severe messages that are logged.",
+            "debug and trace cost a line for each request.",
+        ],
+    )
+    .aliases(&[Alias {
+        flags: &["debug", "d"],
+        variable: Some("DEBUG"),
+        implies: Some("debug"),
+    }]),
+    row(
+        "log.format",
+        Kind::Choice(LogFormat::WORDS),
+        Initial::Text("text"),
+        Reload::Restart,
+        &[
+            "Form of a log line, on stderr.",
+            "text: for people.",
+            "json: one object a line.",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_sections_are_whole() {
+        let keys: HashSet<_> = OPTIONS.iter().map(|option| option.key).collect();
+        assert_eq!(keys.len(), OPTIONS.len());
+        let unique: HashSet<_> = sections().into_iter().collect();
+        assert_eq!(unique.len(), sections().len(), "a section is split in two");
+    }
+
+    #[test]
+    fn every_row_is_documented_in_sentences() {
+        for option in OPTIONS {
+            assert!(!option.doc.is_empty(), "{}", option.key);
+            for sentence in option.doc {
+                assert!(sentence.ends_with('.'), "{}: {sentence}", option.key);
+                assert!(sentence.is_ascii(), "{}: {sentence}", option.key);
+            }
+        }
+    }
+
+    #[test]
+    fn alias_names_do_not_shadow_options() {
+        for alias in OPTIONS.iter().flat_map(|option| option.aliases) {
+            for flag in alias.flags {
+                assert_eq!(position(flag), None, "{flag}");
+            }
+        }
+    }
+
+    #[test]
+    fn environment_name_is_the_key_in_capitals() {
+        let option = &OPTIONS[position("announce.interval_secs").unwrap()];
+        assert_eq!(option.variable(), "SKEP__ANNOUNCE__INTERVAL_SECS");
+    }
+}

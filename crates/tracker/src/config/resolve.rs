@@ -1,0 +1,529 @@
+//! From what was written to a [`Config`]: the last value of each option, checked alone and
+//! together.
+//!
+//! Every check runs, and every problem is returned: an operator should not have to start the
+//! program once for each mistake.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::model::{Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm};
+use super::options::{Kind, OPTIONS, Reload, position};
+use super::problem::{Origin, Problem, Warning};
+use super::raw::{Given, Sources, read_file};
+use super::value::{Secret, Value};
+use super::words::{Mode, TorrentAccess, Word};
+
+/// A configuration that can be used, and what there is to say about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works otherwise than it looks.
+    pub warnings: Vec<Warning>,
+    /// What it was made from; load it again to reload.
+    pub sources: Sources,
+    pub(crate) settings: Settings,
+}
+
+/// The value of every option and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    slots: Vec<Slot>,
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+/// One option's value; the places are those of [`OPTIONS`].
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
+    /// Whether what was given could not be used, so that rules about it would mislead.
+    refused: bool,
+}
+
+impl Config {
+    /// Reads the configuration file, if there is one, and puts all sources together.
+    ///
+    /// # Errors
+    /// Every problem of every source, and every rule that is broken between options.
+    pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+        let mut settings = Settings::initial();
+        if let Some(path) = sources.file() {
+            let layer = read_file(path);
+            settings.problems.extend(layer.problems);
+            settings.warnings.extend(layer.warnings);
+            layer.given.iter().for_each(|given| settings.set(given));
+        }
+        settings.problems.extend(sources.problems.iter().cloned());
+        settings.warnings.extend(sources.warnings.iter().cloned());
+        sources.given.iter().for_each(|given| settings.set(given));
+        settings.follow();
+        settings.check();
+        if !settings.problems.is_empty() {
+            return Err(settings.problems);
+        }
+        Ok(Loaded {
+            config: settings.config(),
+            warnings: std::mem::take(&mut settings.warnings),
+            sources: sources.clone(),
+            settings,
+        })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Settings::initial().config()
+    }
+}
+
+impl Loaded {
+    /// Returns each option with its value and origin, in the order of [`OPTIONS`].
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.settings.slots
+    }
+}
+
+/// Returns the keys that differ and that a running tracker cannot take over.
+pub fn changed_restart_keys(old: &Loaded, new: &Loaded) -> Vec<&'static str> {
+    let pairs = old.slots().iter().zip(new.slots());
+    OPTIONS
+        .iter()
+        .zip(pairs)
+        .filter(|(option, (old, new))| option.reload == Reload::Restart && old.value != new.value)
+        .map(|(option, _)| option.key)
+        .collect()
+}
+
+impl Settings {
+    fn initial() -> Self {
+        let slots = OPTIONS.iter().map(|option| Slot {
+            value: option
+                .kind
+                .parse(&option.initial.raw())
+                .expect("a test parses every default"),
+            origin: Origin::Default,
+            refused: false,
+        });
+        Self {
+            slots: slots.collect(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn set(&mut self, given: &Given) {
+        let option = &OPTIONS[given.option];
+        let slot = &mut self.slots[given.option];
+        slot.origin = given.origin.clone();
+        match option.kind.parse(&given.raw) {
+            Ok(value) => {
+                slot.value = value;
+                slot.refused = false;
+            }
+            Err(message) => {
+                slot.refused = true;
+                let shown = (!matches!(option.kind, Kind::Secret)).then(|| given.raw.to_string());
+                self.problems.push(
+                    Problem::of_key(option.key, given.origin.clone(), message).with_value(shown),
+                );
+            }
+        }
+    }
+
+    /// Moves values that nobody chose, or that are only too low, along with what was chosen.
+    fn follow(&mut self) {
+        let interval = self.integer("announce.interval_secs");
+        if self.is_default("announce.interval_min_secs")
+            && self.integer("announce.interval_min_secs") > interval
+        {
+            self.lower("announce.interval_min_secs", interval.div_ceil(2));
+        }
+        let peers_max = self.integer("announce.peers_max");
+        if self.is_default("announce.peers_default")
+            && self.integer("announce.peers_default") > peers_max
+        {
+            self.lower("announce.peers_default", peers_max);
+        }
+        // Clients clamp short intervals to longer ones, some to as much as ten minutes.
+        let ttl_min = (interval * 2).max(PEER_TTL_SECS_MIN);
+        let ttl = self.integer("swarm.peer_ttl_secs");
+        if ttl < ttl_min && self.are_sound(&["announce.interval_secs", "swarm.peer_ttl_secs"]) {
+            self.slot_mut("swarm.peer_ttl_secs").value = Value::Integer(ttl_min);
+            self.warn(
+                "swarm.peer_ttl_secs",
+                format!(
+                    "{ttl} is raised to {ttl_min}, the least for \
+                     announce.interval_secs = {interval}"
+                ),
+            );
+        }
+    }
+
+    fn lower(&mut self, key: &str, value: u32) {
+        self.slot_mut(key).value = Value::Integer(value);
+    }
+
+    fn check(&mut self) {
+        self.check_at_most("announce.interval_min_secs", "announce.interval_secs");
+        self.check_at_most("announce.peers_default", "announce.peers_max");
+        self.check_torrents();
+        self.check_clients("access.clients_allow");
+        self.check_clients("access.clients_deny");
+        self.check_proxy();
+        self.check_listeners();
+        self.warn_of_secret();
+        self.warn_of_interval();
+    }
+
+    fn check_at_most(&mut self, low: &'static str, high: &'static str) {
+        if self.are_sound(&[low, high]) && self.integer(low) > self.integer(high) {
+            let message = format!("must be at most {}", self.described(high));
+            self.refuse(low, message);
+        }
+    }
+
+    fn check_torrents(&mut self) {
+        const FILE: &str = "access.torrents_file";
+        const DENY_FILE: &str = "access.torrents_deny_file";
+        if !self.are_sound(&["mode", "access.torrents", FILE, DENY_FILE]) {
+            return;
+        }
+        let (has_file, has_deny_file) = (self.path(FILE).is_some(), self.path(DENY_FILE).is_some());
+        match (
+            self.word::<Mode>("mode"),
+            self.word::<TorrentAccess>("access.torrents"),
+        ) {
+            (Mode::Registered, TorrentAccess::Deny) => {
+                let mode = self.described("mode");
+                self.refuse(
+                    "access.torrents",
+                    format!("must not be deny with {mode}; use {DENY_FILE}"),
+                );
+            }
+            (Mode::Registered, _) if !has_file => {
+                let mode = self.described("mode");
+                self.refuse(FILE, format!("must name a file for {mode}"));
+            }
+            (Mode::Public, TorrentAccess::Allow) if !has_file => {
+                let access = self.described("access.torrents");
+                self.refuse(FILE, format!("must name a file for {access}"));
+            }
+            (Mode::Public, TorrentAccess::Deny) if !has_file && !has_deny_file => {
+                let access = self.described("access.torrents");
+                self.refuse(
+                    FILE,
+                    format!("must name a file for {access}, or {DENY_FILE} must"),
+                );
+            }
+            (Mode::Public, TorrentAccess::Open) if has_file => {
+                self.warn(FILE, "has no effect while access.torrents is open");
+            }
+            _ => {}
+        }
+        if self.boolean("scrape.names") && !has_file {
+            self.warn("scrape.names", "has no effect without access.torrents_file");
+        }
+    }
+
+    fn check_clients(&mut self, key: &'static str) {
+        let too_long = self
+            .texts(key)
+            .into_iter()
+            .find(|prefix| prefix.len() > PEER_ID_BYTES);
+        if let Some(prefix) = too_long {
+            self.refuse(
+                key,
+                format!("{prefix} does not fit: must be at most {PEER_ID_BYTES} bytes long"),
+            );
+        }
+    }
+
+    fn check_proxy(&mut self) {
+        let header = self.text("proxy.header");
+        // RFC 9110, section 5.6.2, "Tokens".
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if self.are_sound(&["proxy.header"]) && (header.is_empty() || !header.bytes().all(is_token))
+        {
+            self.refuse("proxy.header", "must be the name of an HTTP header");
+        }
+        // The sample file names the default; a file of Chihaya names a header on purpose.
+        let is_chosen = match &self.slot("proxy.header").origin {
+            Origin::Default => false,
+            Origin::File {
+                foreign_key: Some(_),
+                ..
+            } => true,
+            _ => !header.eq_ignore_ascii_case(&Self::initial().text("proxy.header")),
+        };
+        if is_chosen && self.networks("proxy.trusted").is_empty() {
+            self.warn("proxy.header", "has no effect while proxy.trusted is empty");
+        }
+    }
+
+    fn check_listeners(&mut self) {
+        const KEYS: [&str; 4] = ["listen.port", "listen.udp", "listen.http", "listen.admin"];
+        if !self.are_sound(&KEYS) {
+            return;
+        }
+        let listen = self.listen();
+        if listen.udp.addresses.is_empty() && listen.http.addresses.is_empty() {
+            let http = self.described("listen.http");
+            self.refuse(
+                "listen.udp",
+                format!("must not be off with {http}: nothing is served"),
+            );
+        }
+        let taken = listen.admin.addresses.iter().find(|admin| {
+            listen
+                .http
+                .addresses
+                .iter()
+                .any(|address| is_same_socket(address, admin))
+        });
+        if let Some(admin) = taken {
+            let what = if listen.http.from_port {
+                "listen.port"
+            } else {
+                "listen.http"
+            };
+            let what = self.described(what);
+            self.refuse(
+                "listen.admin",
+                format!("must not be at {admin}, which {what} takes"),
+            );
+        }
+        let port_is_used = listen.udp.from_port || listen.http.from_port;
+        if !self.is_default("listen.port") && !port_is_used {
+            self.warn(
+                "listen.port",
+                "has no effect while listen.udp and listen.http say where",
+            );
+        }
+    }
+
+    fn warn_of_secret(&mut self) {
+        let secret = self.secret();
+        if secret
+            .expose()
+            .is_some_and(|text| text.len() < SECRET_BYTES_MIN)
+        {
+            self.warn(
+                "listen.secret",
+                format!("can be guessed: {SECRET_BYTES_MIN} random characters are the least"),
+            );
+        }
+    }
+
+    fn warn_of_interval(&mut self) {
+        let interval = self.integer("announce.interval_secs");
+        if !(300..=10_800).contains(&interval) {
+            self.warn(
+                "announce.interval_secs",
+                format!("{interval} keeps the tracker off public lists, which want 300 to 10800"),
+            );
+        }
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            mode: self.word("mode"),
+            listen: self.listen(),
+            http: Http {
+                head_max_bytes: self.integer("http.head_max_bytes"),
+                head_timeout_secs: self.integer("http.head_timeout_secs"),
+                idle_timeout_secs: self.integer("http.idle_timeout_secs"),
+                write_timeout_secs: self.integer("http.write_timeout_secs"),
+                connections_max: self.integer("http.connections_max"),
+                plus_literal: self.boolean("http.plus_literal"),
+            },
+            announce: self.announce(),
+            scrape: Scrape {
+                hashes_max: self.integer("scrape.hashes_max"),
+                full: self.boolean("scrape.full"),
+                full_max: self.integer("scrape.full_max"),
+                names: self.boolean("scrape.names"),
+                unknown: self.word("scrape.unknown"),
+                downloaders: self.boolean("scrape.downloaders"),
+                flags: self.boolean("scrape.flags"),
+            },
+            swarm: self.swarm(),
+            access: self.access(),
+            proxy: Proxy {
+                trusted: self.networks("proxy.trusted"),
+                header: self.text("proxy.header"),
+            },
+            log: Log {
+                level: self.word("log.level"),
+                format: self.word("log.format"),
+            },
+        }
+    }
+
+    fn listen(&self) -> Listen {
+        let port = u16::try_from(self.integer("listen.port")).expect("the option ends at 65535");
+        Listen {
+            port,
+            udp: self.front_end("listen.udp", port),
+            http: self.front_end("listen.http", port),
+            admin: Listeners {
+                addresses: self.sockets("listen.admin").unwrap_or_default(),
+                from_port: false,
+            },
+            workers: self.integer("listen.workers"),
+            secret: self.secret(),
+            connection_id_secs: self.integer("listen.connection_id_secs"),
+            udp_backend: self.word("listen.udp_backend"),
+            receive_buffer_bytes: self.integer("listen.receive_buffer_bytes"),
+            udp_batch: self.integer("listen.udp_batch"),
+        }
+    }
+
+    fn announce(&self) -> Announce {
+        Announce {
+            interval_secs: self.integer("announce.interval_secs"),
+            interval_min_secs: self.integer("announce.interval_min_secs"),
+            interval_jitter_percent: self.integer("announce.interval_jitter_percent"),
+            peers_default: self.integer("announce.peers_default"),
+            peers_max: self.integer("announce.peers_max"),
+            cross_family: self.boolean("announce.cross_family"),
+            external_ip: self.boolean("announce.external_ip"),
+            port_zero: self.word("announce.port_zero"),
+            completed_overrides_left: self.boolean("announce.completed_overrides_left"),
+            seeds_to_seeds: self.boolean("announce.seeds_to_seeds"),
+            ip_override: self.word("announce.ip_override"),
+            private_peers: self.word("announce.private_peers"),
+        }
+    }
+
+    fn swarm(&self) -> Swarm {
+        Swarm {
+            peer_ttl_secs: self.integer("swarm.peer_ttl_secs"),
+            sweep_interval_secs: self.integer("swarm.sweep_interval_secs"),
+            peer_ids: self.boolean("swarm.peer_ids"),
+            ports_per_address_max: self.integer("swarm.ports_per_address_max"),
+            peers_per_prefix_max: self.integer("swarm.peers_per_prefix_max"),
+            torrents_max: self.integer("swarm.torrents_max"),
+            peers_max: self.integer("swarm.peers_max"),
+            new_torrents_per_minute_max: self.integer("swarm.new_torrents_per_minute_max"),
+        }
+    }
+
+    fn access(&self) -> Access {
+        Access {
+            torrents: self.word("access.torrents"),
+            torrents_file: self.path("access.torrents_file"),
+            torrents_deny_file: self.path("access.torrents_deny_file"),
+            clients_allow: self.texts("access.clients_allow"),
+            clients_deny: self.texts("access.clients_deny"),
+            addresses_deny: self.networks("access.addresses_deny"),
+            ports_reserved_deny: self.boolean("access.ports_reserved_deny"),
+            connects_per_minute_max: self.integer("access.connects_per_minute_max"),
+            poll_secs: self.integer("access.poll_secs"),
+        }
+    }
+
+    fn front_end(&self, key: &str, port: u16) -> Listeners {
+        match self.sockets(key) {
+            Some(addresses) if addresses.is_empty() => {
+                let hosts: [IpAddr; 2] =
+                    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+                let addresses = hosts.map(|host| SocketAddr::new(host, port)).into();
+                Listeners {
+                    addresses,
+                    from_port: true,
+                }
+            }
+            addresses => Listeners {
+                addresses: addresses.unwrap_or_default(),
+                from_port: false,
+            },
+        }
+    }
+
+    fn slot(&self, key: &str) -> &Slot {
+        &self.slots[position(key).expect("a key of the list, written in this file")]
+    }
+
+    fn slot_mut(&mut self, key: &str) -> &mut Slot {
+        &mut self.slots[position(key).expect("a key of the list, written in this file")]
+    }
+
+    fn is_default(&self, key: &str) -> bool {
+        self.slot(key).origin == Origin::Default
+    }
+
+    fn are_sound(&self, keys: &[&str]) -> bool {
+        keys.iter().all(|key| !self.slot(key).refused)
+    }
+
+    /// Says what an option is and who says so, for the message of another one.
+    fn described(&self, key: &str) -> String {
+        let slot = self.slot(key);
+        format!("{key} = {} ({})", slot.value.to_toml(), slot.origin)
+    }
+
+    fn refuse(&mut self, key: &'static str, message: impl Into<String>) {
+        let slot = self.slot(key);
+        let problem =
+            Problem::of_key(key, slot.origin.clone(), message).with_value(slot.value.to_toml());
+        self.problems.push(problem);
+    }
+
+    fn warn(&mut self, key: &'static str, message: impl Into<String>) {
+        self.warnings.push(Warning::new(key, message));
+    }
+}
+
+/// Reads of a value by the type that its option has.
+macro_rules! read {
+    ($name:ident, $variant:ident, $type:ty) => {
+        fn $name(&self, key: &str) -> $type {
+            match &self.slot(key).value {
+                Value::$variant(value) => value.clone(),
+                other => unreachable!("{key} holds {other:?}"),
+            }
+        }
+    };
+}
+
+impl Settings {
+    read!(boolean, Bool, bool);
+    read!(integer, Integer, u32);
+    read!(text, Text, String);
+    read!(texts, Texts, Vec<String>);
+    read!(sockets, Sockets, Option<Vec<SocketAddr>>);
+    read!(networks, Networks, Vec<IpNet>);
+    read!(secret_at, Secret, Secret);
+
+    fn secret(&self) -> Secret {
+        self.secret_at("listen.secret")
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let text = self.text(key);
+        (!text.is_empty()).then(|| text.into())
+    }
+
+    fn word<W: Word>(&self, key: &str) -> W {
+        W::from_word(&self.text(key)).expect("the option takes the words of its own type")
+    }
+}
+
+/// Returns whether two TCP listeners would want the same packets.
+fn is_same_socket(left: &SocketAddr, right: &SocketAddr) -> bool {
+    left.port() == right.port()
+        && left.port() != 0
+        && left.is_ipv4() == right.is_ipv4()
+        && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
+}
+
+/// rTorrent comes only every ten minutes, whatever it is told.
+const PEER_TTL_SECS_MIN: u32 = 1500;
+const PEER_ID_BYTES: usize = 20;
+const SECRET_BYTES_MIN: usize = 16;

@@ -1,0 +1,160 @@
+//! The words that an option of several choices may take, as enums.
+//!
+//! Holds no meaning of a word beyond its name: what a choice does is decided where it is used.
+
+/// A choice that is written as one word.
+pub(crate) trait Word: Sized {
+    /// Returns the choice that `word` names.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$choice_doc:meta])* $choice:ident = $word:literal,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$choice_doc])* $choice,)+
+        }
+
+        impl $name {
+            /// Every word, in the order of the choices.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// Returns the word of this choice.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$choice => $word,)+
+                }
+            }
+        }
+
+        impl Word for $name {
+            fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$choice),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Which torrents are served.
+    Mode {
+        /// Any torrent, within the access lists.
+        Public = "public",
+        /// Only torrents that are known.
+        Registered = "registered",
+    }
+}
+
+words! {
+    /// How UDP datagrams are received and sent.
+    UdpBackend {
+        /// The fastest one that this system has.
+        Auto = "auto",
+        /// Batches by `recvmmsg` and `sendmmsg`.
+        Mmsg = "mmsg",
+        /// One system call a datagram, on any system.
+        Std = "std",
+    }
+}
+
+words! {
+    /// What happens to an announce with port 0.
+    PortZero {
+        /// It is refused.
+        Refuse = "refuse",
+        /// It is answered, and the peer is not handed to others.
+        Unlisted = "unlisted",
+    }
+}
+
+words! {
+    /// Whose `ip` parameter is believed.
+    IpOverride {
+        /// Nobody's.
+        Off = "off",
+        /// That of a client with a loopback or private source address.
+        Local = "local",
+    }
+}
+
+words! {
+    /// Who is given peers with private addresses.
+    PrivatePeers {
+        /// Clients with a private address.
+        Match = "match",
+        /// Everybody.
+        Always = "always",
+        /// Nobody.
+        Never = "never",
+    }
+}
+
+words! {
+    /// How an HTTP scrape shows a torrent that is not known.
+    UnknownScrape {
+        /// With counts of zero.
+        Zeros = "zeros",
+        /// Not at all.
+        Omit = "omit",
+    }
+}
+
+words! {
+    /// How the torrents file is read.
+    TorrentAccess {
+        /// It is not: every torrent is served.
+        Open = "open",
+        /// Only listed torrents are served.
+        Allow = "allow",
+        /// Listed torrents are refused.
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// The least severe messages that are logged.
+    LogLevel {
+        /// Something failed and needs the operator.
+        Error = "error",
+        /// Something may need the operator.
+        Warn = "warn",
+        /// What happened to the tracker.
+        Info = "info",
+        /// What happened to single requests.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// The form of a log line.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_its_choice() {
+        for word in TorrentAccess::WORDS {
+            assert_eq!(
+                TorrentAccess::from_word(word).map(TorrentAccess::word),
+                Some(*word)
+            );
+        }
+        assert_eq!(TorrentAccess::from_word("Open"), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Limits of the system that will hurt, as sentences for the operator.
+//!
+//! Judges facts that it is given; what it can read of `/proc` it reads only when asked to.
+
+use std::fs;
+
+/// Files and sockets besides the connections of clients: listeners, logs, lists, a reserve.
+const OTHER_FILES: u64 = 64;
+
+/// What is known about this host; `None` where the system does not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Receive buffer that was asked for, in bytes; 0 where none was.
+    pub receive_buffer_wanted_bytes: u64,
+    /// The smallest receive buffer that a UDP socket got, in bytes.
+    pub receive_buffer_bytes: Option<u64>,
+    /// `net.core.rmem_max`, in bytes.
+    pub receive_buffer_bytes_max: Option<u64>,
+    /// Files that this process may have open.
+    pub open_files_max: Option<u64>,
+    /// `http.connections_max`, 0 if HTTP is off.
+    pub http_connections_max: u64,
+    /// Fill of the table of tracked connections.
+    pub conntrack: Option<Conntrack>,
+    /// Front ends that were to listen on IPv6 and do not, by name.
+    pub ipv6_missing: Vec<&'static str>,
+}
+
+/// The table in which a firewall of this host keeps every flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conntrack {
+    /// Flows in the table.
+    pub entries: u64,
+    /// Flows that fit into it.
+    pub entries_max: u64,
+}
+
+impl Conntrack {
+    /// Reads the fill of the table, if this host has one.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        let number = |name| {
+            let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+            fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        Some(Self {
+            entries: number("count")?,
+            entries_max: number("max")?,
+        })
+    }
+}
+
+impl Host {
+    /// Returns a sentence for each limit that will hurt.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        [
+            self.receive_buffer(),
+            self.open_files(),
+            self.conntrack_fill(),
+            self.ipv6(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn receive_buffer(&self) -> Option<String> {
+        let (got, wanted) = (self.receive_buffer_bytes?, self.receive_buffer_wanted_bytes);
+        // A little less is rounding; half of it is a limit.
+        if got > wanted / 2 {
+            return None;
+        }
+        let limit = match self.receive_buffer_bytes_max {
+            Some(max) => format!(" because net.core.rmem_max is {max}"),
+            None => String::new(),
+        };
+        Some(format!(
+            "UDP receive buffers hold {got} bytes instead of {wanted}{limit}; bursts will be lost; \
+             raise it with: sysctl -w net.core.rmem_max={wanted}"
+        ))
+    }
+
+    fn open_files(&self) -> Option<String> {
+        let (max, connections) = (self.open_files_max?, self.http_connections_max);
+        let needed = connections + OTHER_FILES;
+        (connections > 0 && max < needed).then(|| {
+            format!(
+                "this process may open {max} files, but http.connections_max is {connections}; \
+                 raise the limit to at least {needed} (ulimit -n, LimitNOFILE=) or lower \
+                 http.connections_max"
+            )
+        })
+    }
+
+    fn conntrack_fill(&self) -> Option<String> {
+        let Conntrack {
+            entries,
+            entries_max,
+        } = self.conntrack?;
+        (entries_max > 0 && entries >= entries_max / 5 * 4).then(|| {
+            format!(
+                "the firewall tracks {entries} of at most {entries_max} connections; when the table \
+                 is full, packets are lost; exempt the tracker's ports from tracking (NOTRACK) or \
+                 raise net.netfilter.nf_conntrack_max"
+            )
+        })
+    }
+
+    fn ipv6(&self) -> Option<String> {
+        (!self.ipv6_missing.is_empty()).then(|| {
+            format!(
+                "no IPv6 listener for {}: clients that have only IPv6 cannot come; enable \
+                 IPv6 on this host or name the addresses to listen on",
+                self.ipv6_missing.join(" and ")
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Host {
+        Host {
+            receive_buffer_wanted_bytes: 8 << 20,
+            receive_buffer_bytes: Some(8 << 20),
+            receive_buffer_bytes_max: Some(8 << 20),
+            open_files_max: Some(65_536),
+            http_connections_max: 16_384,
+            conntrack: Some(Conntrack {
+                entries: 10,
+                entries_max: 65_536,
+            }),
+            ipv6_missing: Vec::new(),
+        }
+    }
+
+    /// The one warning about a host, as its parts are changed.
+    fn warning(change: impl FnOnce(&mut Host)) -> String {
+        let mut host = healthy();
+        change(&mut host);
+        let [warning] = &*host.warnings() else {
+            panic!("{:?}", host.warnings())
+        };
+        warning.clone()
+    }
+
+    #[test]
+    fn healthy_or_silent_host_gets_no_warning() {
+        assert_eq!(healthy().warnings(), [""; 0]);
+        assert_eq!(Host::default().warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn small_receive_buffer_names_the_setting_and_the_remedy() {
+        let text = warning(|host| {
+            host.receive_buffer_bytes = Some(212_992);
+            host.receive_buffer_bytes_max = Some(212_992);
+        });
+        assert!(
+            text.contains("hold 212992 bytes instead of 8388608"),
+            "{text}"
+        );
+        assert!(
+            text.contains("because net.core.rmem_max is 212992"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("sysctl -w net.core.rmem_max=8388608"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn few_open_files_are_compared_with_the_bound_on_connections() {
+        let text = warning(|host| host.open_files_max = Some(1024));
+        assert!(
+            text.contains("may open 1024 files, but http.connections_max is 16384"),
+            "{text}"
+        );
+        assert!(text.contains("at least 16448"), "{text}");
+        let mut off = healthy();
+        (off.open_files_max, off.http_connections_max) = (Some(64), 0);
+        assert_eq!(off.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn connection_table_is_warned_of_before_it_is_full() {
+        let fill = |entries| {
+            Some(Conntrack {
+                entries,
+                entries_max: 1000,
+            })
+        };
+        let text = warning(|host| host.conntrack = fill(800));
+        assert!(text.contains("800 of at most 1000"), "{text}");
+        let mut host = healthy();
+        host.conntrack = fill(799);
+        assert_eq!(host.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn front_ends_without_ipv6_are_named() {
+        let text = warning(|host| host.ipv6_missing = vec!["UDP", "HTTP"]);
+        assert!(
+            text.starts_with("no IPv6 listener for UDP and HTTP:"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! The UDP front end: one thread, its sockets, and batches from one to the other.
+//!
+//! Nothing is allocated, logged or formatted for a datagram, and the clock is read once for a batch.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use fastrand::Rng;
+use skep_engine::Tick;
+use skep_engine::counters::{Action, Drop, TrafficCounters};
+use skep_engine::session::{Policy, UdpSession, UdpStep, finish_announce};
+use skep_engine::swarm::{Counts, Moment, PeerRoom};
+use skep_net::udp::{Batch as Datagrams, UdpSocket, wait_any};
+use skep_proto::TransactionId;
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
+use skep_proto::udp::{
+    ANNOUNCE_HEADER_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES, SCRAPE_INFO_HASHES_MAX,
+    write_scrape_entry, write_scrape_header,
+};
+
+use super::Worker;
+use crate::shards::{Answer, Batch, Request};
+
+/// How long a quiet worker sleeps before it looks whether it is to stop.
+const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// Batches taken from one socket while others may be waiting.
+const BATCHES_IN_TURN_MAX: u32 = 4;
+
+/// The UDP sockets of one worker.
+pub struct UdpFrontend {
+    worker: Worker,
+    session: UdpSession,
+    sockets: Vec<UdpSocket>,
+    datagrams: Datagrams,
+    jobs: Jobs,
+}
+
+/// Requests of a batch that need a swarm, and what their answers need.
+struct Jobs {
+    requests: Vec<Request>,
+    origins: Vec<Origin>,
+}
+
+/// Which datagram a request came from, and what its reply holds so far.
+#[derive(Clone, Copy)]
+enum Origin {
+    Announce {
+        datagram: usize,
+        transaction_id: TransactionId,
+        peers: usize,
+    },
+    Scrape {
+        datagram: usize,
+        position: usize,
+    },
+}
+
+impl UdpFrontend {
+    /// Takes over bound sockets. `batch` is how many datagrams are received together.
+    #[must_use]
+    pub fn new(worker: Worker, session: UdpSession, sockets: Vec<UdpSocket>, batch: usize) -> Self {
+        // A datagram is one announce or a scrape of many torrents.
+        let requests = batch * SCRAPE_INFO_HASHES_MAX;
+        Self {
+            worker,
+            session,
+            sockets,
+            datagrams: Datagrams::new(batch),
+            jobs: Jobs {
+                requests: Vec::with_capacity(requests),
+                origins: Vec::with_capacity(requests),
+            },
+        }
+    }
+
+    /// Answers until the tracker stops.
+    ///
+    /// # Errors
+    /// If a socket cannot be received from at all.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.worker.shared.shutdown.requested() {
+            let mut idle = true;
+            for socket in 0..self.sockets.len() {
+                for _ in 0..BATCHES_IN_TURN_MAX {
+                    let received = self.serve_batch(socket)?;
+                    idle &= received == 0;
+                    if received < self.datagrams.capacity() {
+                        break;
+                    }
+                }
+            }
+            if idle {
+                self.wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        // All sockets are looked at anyway, so it does not matter which one is ready.
+        let _ = match self.sockets.as_slice() {
+            [one] => wait_any(&[one], WAIT_MAX)?,
+            [one, other] => wait_any(&[one, other], WAIT_MAX)?,
+            more => wait_any(&more.iter().collect::<Vec<_>>(), WAIT_MAX)?,
+        };
+        Ok(())
+    }
+
+    /// Receives what is waiting at one socket, answers it and returns how many datagrams it were.
+    fn serve_batch(&mut self, socket: usize) -> io::Result<usize> {
+        let Self {
+            worker,
+            session,
+            sockets,
+            datagrams,
+            jobs,
+        } = self;
+        let socket = &mut sockets[socket];
+        let received = socket.receive(datagrams, Duration::ZERO)?;
+        if received == 0 {
+            return Ok(0);
+        }
+        let counters = &worker.counters.udp[usize::from(socket.local_addr().is_ipv6())];
+        let now = worker.shared.clock.now();
+        let policy = worker.shared.policy.load();
+        jobs.requests.clear();
+        jobs.origins.clear();
+        for number in 0..received {
+            jobs.take(session, &policy, counters, now, datagrams, number);
+        }
+        let Worker {
+            shared,
+            new_torrents,
+            rng,
+            ..
+        } = worker;
+        let intervals = rng.fork();
+        let mut moment = Moment {
+            now,
+            rng,
+            new_torrents,
+        };
+        let mut batch = Answers {
+            jobs,
+            datagrams,
+            counters,
+            policy: &policy,
+            intervals,
+        };
+        shared.store.submit(&mut moment, &mut batch);
+        let report = socket.send(datagrams);
+        counters.drops[Drop::SendFailed as usize].add((report.failed + report.would_block) as u64);
+        worker.counters.kernel_drops.set(kernel_drops(sockets));
+        Ok(received)
+    }
+}
+
+fn kernel_drops(sockets: &[UdpSocket]) -> u64 {
+    sockets.iter().map(UdpSocket::kernel_drops).sum()
+}
+
+impl Jobs {
+    /// Decides about one datagram and queues what needs a swarm.
+    fn take(
+        &mut self,
+        session: &mut UdpSession,
+        policy: &Policy,
+        counters: &TrafficCounters,
+        now: Tick,
+        datagrams: &mut Datagrams,
+        number: usize,
+    ) {
+        let (datagram, source, reply) = datagrams.exchange(number);
+        counters.received_bytes.add(datagram.len() as u64);
+        let reply_bytes = match session.receive(policy, counters, now, source, datagram, reply) {
+            UdpStep::Drop => 0,
+            UdpStep::Reply(bytes) => bytes,
+            UdpStep::Announce {
+                transaction_id,
+                announce,
+                peers,
+            } => {
+                self.requests.push(Request::Announce(announce));
+                self.origins.push(Origin::Announce {
+                    datagram: number,
+                    transaction_id,
+                    peers,
+                });
+                0
+            }
+            UdpStep::Scrape {
+                transaction_id,
+                info_hashes,
+            } => {
+                let answered = info_hashes.len().min(policy.scrapes.hashes_max as usize);
+                for (position, info_hash) in info_hashes.take(answered).enumerate() {
+                    if policy.rules.serves(&info_hash) {
+                        self.requests.push(Request::Scrape(info_hash));
+                        self.origins.push(Origin::Scrape {
+                            datagram: number,
+                            position,
+                        });
+                    } else {
+                        write_counts(reply, position, Counts::default());
+                    }
+                }
+                counters.answer(Action::Scrape);
+                write_scrape_header(reply, transaction_id) + answered * SCRAPE_ENTRY_BYTES
+            }
+        };
+        counters.sent_bytes.add(reply_bytes as u64);
+        datagrams.set_reply_len(number, reply_bytes);
+    }
+}
+
+/// A batch on its way through the swarms: answers go straight into the reply buffers.
+struct Answers<'a> {
+    jobs: &'a Jobs,
+    datagrams: &'a mut Datagrams,
+    counters: &'a TrafficCounters,
+    policy: &'a Policy,
+    /// Randomness for intervals, while the swarms use the worker's.
+    intervals: Rng,
+}
+
+impl Batch for Answers<'_> {
+    fn requests(&self) -> &[Request] {
+        &self.jobs.requests
+    }
+
+    fn room(&mut self, number: usize) -> PeerRoom<'_> {
+        let Origin::Announce {
+            datagram, peers, ..
+        } = self.jobs.origins[number]
+        else {
+            return PeerRoom::default();
+        };
+        let ipv4 = self.datagrams.source(datagram).is_ipv4();
+        let stride = if ipv4 { IPV4_BYTES } else { IPV6_BYTES };
+        let peers = behind_header(peers * stride);
+        let room = &mut self.datagrams.reply_buffer(datagram)[peers];
+        if ipv4 {
+            PeerRoom {
+                ipv4: room,
+                ..PeerRoom::default()
+            }
+        } else {
+            PeerRoom {
+                ipv6: room,
+                ..PeerRoom::default()
+            }
+        }
+    }
+
+    fn complete(&mut self, number: usize, answer: Answer) {
+        match (self.jobs.origins[number], answer) {
+            (
+                Origin::Announce {
+                    datagram,
+                    transaction_id,
+                    ..
+                },
+                Answer::Announced(announced),
+            ) => {
+                let interval_secs = self.policy.answers.interval(&mut self.intervals);
+                let reply = self.datagrams.reply_buffer(datagram);
+                let bytes = finish_announce(reply, transaction_id, interval_secs, &announced);
+                self.datagrams.set_reply_len(datagram, bytes);
+                self.counters.announced(&announced);
+                self.counters.sent_bytes.add(bytes as u64);
+            }
+            (Origin::Scrape { datagram, position }, Answer::Scraped(counts)) => {
+                let reply = self.datagrams.reply_buffer(datagram);
+                write_counts(reply, position, counts.unwrap_or_default());
+            }
+            _ => debug_assert!(false, "an answer is of the kind of its request"),
+        }
+    }
+}
+
+fn write_counts(reply: &mut [u8], position: usize, counts: Counts) {
+    let at = SCRAPE_HEADER_BYTES + position * SCRAPE_ENTRY_BYTES;
+    let leechers = counts.incomplete();
+    let _ = write_scrape_entry(
+        &mut reply[at..],
+        counts.seeders,
+        counts.completions,
+        leechers,
+    );
+}
+
+fn behind_header(bytes: usize) -> Range<usize> {
+    ANNOUNCE_HEADER_BYTES..ANNOUNCE_HEADER_BYTES + bytes
+}

@@ -1,0 +1,21 @@
+//! The tracker as a library: configuration, front ends, threads, and what an operator sees.
+//!
+//! Knows no byte offset and no rule about peers; those are in `skep-proto` and `skep-engine`.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod banner;
+pub mod bind;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod frontend;
+pub mod pages;
+pub mod policy;
+pub mod reload;
+pub mod runtime;
+pub mod serve;
+pub mod shards;
+pub mod start;
+pub mod stats;
+pub mod telemetry;

@@ -1,0 +1,172 @@
+//! From the configuration and the files it names to the policy in force, again and again.
+//!
+//! Reads files and swaps whole policies. What a policy decides is written in the engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use skep_engine::Seed;
+use skep_engine::gate::{
+    AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
+};
+use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings};
+use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
+use skep_store::{Entry, ListError, read_list};
+
+use crate::config::{
+    Config, IpOverride, Mode, PortZero, PrivatePeers, TorrentAccess, UnknownScrape,
+};
+
+/// Problems of one list file that are logged; the rest is only counted.
+const LINES_LOGGED_MAX: usize = 10;
+
+/// What was read for a policy, for logs and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListSizes {
+    /// Torrents in `access.torrents_file`.
+    pub listed: u64,
+    /// Torrents in `access.torrents_deny_file`.
+    pub denied: u64,
+    /// Lines of both that could not be read.
+    pub bad_lines: u64,
+}
+
+/// Makes the policy that a configuration describes.
+///
+/// # Errors
+/// If a list file cannot be read. Lines that cannot be read are logged and skipped.
+pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListError> {
+    let mut sizes = ListSizes::default();
+    let access = &config.access;
+    let torrents = read(access.torrents_file.as_deref(), seed, &mut sizes.bad_lines)?;
+    let torrents_denied = read(
+        access.torrents_deny_file.as_deref(),
+        seed,
+        &mut sizes.bad_lines,
+    )?;
+    sizes.listed = torrents.len() as u64;
+    sizes.denied = torrents_denied.len() as u64;
+    let rules = Rules {
+        addresses_denied: ranges(&access.addresses_deny),
+        clients_allowed: prefixes(&access.clients_allow),
+        clients_denied: prefixes(&access.clients_deny),
+        access: match (config.mode, access.torrents) {
+            (Mode::Registered, _) | (Mode::Public, TorrentAccess::Allow) => EngineAccess::Listed,
+            (Mode::Public, TorrentAccess::Deny) => EngineAccess::Unlisted,
+            (Mode::Public, TorrentAccess::Open) => EngineAccess::Open,
+        },
+        torrents,
+        torrents_denied,
+        ports_reserved_denied: access.ports_reserved_deny,
+    };
+    let proxies = Proxies {
+        trusted: ranges(&config.proxy.trusted),
+        header: config.proxy.header.as_str().into(),
+    };
+    let (answers, scrapes) = (answer_settings(config), scrape_settings(config));
+    Ok((
+        Policy {
+            answers,
+            scrapes,
+            rules,
+            proxies,
+        },
+        sizes,
+    ))
+}
+
+/// The settings of the swarms, which stay until the end of the process.
+#[must_use]
+pub fn swarm_settings(config: &Config) -> SwarmSettings {
+    let swarm = &config.swarm;
+    SwarmSettings {
+        peer_ttl_secs: swarm.peer_ttl_secs,
+        peer_ids: swarm.peer_ids,
+        ports_per_address_max: swarm.ports_per_address_max,
+        peers_per_prefix_max: swarm.peers_per_prefix_max,
+        torrents_max: swarm.torrents_max,
+        peers_max: swarm.peers_max.into(),
+        completed_overrides_left: config.announce.completed_overrides_left,
+        seeds_to_seeds: config.announce.seeds_to_seeds,
+        private_peers: match config.announce.private_peers {
+            PrivatePeers::Match => EnginePrivatePeers::Match,
+            PrivatePeers::Always => EnginePrivatePeers::Always,
+            PrivatePeers::Never => EnginePrivatePeers::Never,
+        },
+    }
+}
+
+fn answer_settings(config: &Config) -> AnswerSettings {
+    let announce = &config.announce;
+    AnswerSettings {
+        interval_secs: announce.interval_secs,
+        interval_min_secs: announce.interval_min_secs,
+        interval_jitter_percent: announce.interval_jitter_percent,
+        peers_default: announce.peers_default,
+        peers_max: announce.peers_max,
+        cross_family: announce.cross_family,
+        external_ip: announce.external_ip,
+        port_zero_unlisted: announce.port_zero == PortZero::Unlisted,
+        ip_override_local: announce.ip_override == IpOverride::Local,
+        plus_literal: config.http.plus_literal,
+    }
+}
+
+fn scrape_settings(config: &Config) -> ScrapeSettings {
+    let scrape = &config.scrape;
+    ScrapeSettings {
+        hashes_max: scrape.hashes_max,
+        full: scrape.full,
+        full_max: scrape.full_max,
+        names: scrape.names,
+        omit_unknown: scrape.unknown == UnknownScrape::Omit,
+        downloaders: scrape.downloaders,
+        flags: scrape.flags,
+    }
+}
+
+fn ranges(networks: &[IpNet]) -> AddressRanges {
+    AddressRanges::new(
+        networks
+            .iter()
+            .map(|network| (network.addr(), network.prefix_len())),
+    )
+}
+
+fn prefixes(texts: &[String]) -> ClientPrefixes {
+    ClientPrefixes::new(texts.iter().map(String::as_bytes))
+}
+
+fn read(path: Option<&Path>, seed: &Seed, bad_lines: &mut u64) -> Result<TorrentList, ListError> {
+    let Some(path) = path else {
+        return Ok(TorrentList::default());
+    };
+    let list = read_list(path)?;
+    *bad_lines += list.problem_count;
+    for problem in list.problems.iter().take(LINES_LOGGED_MAX) {
+        tracing::warn!(file = %path.display(), "{problem}; the line is skipped");
+    }
+    if list.problem_count > LINES_LOGGED_MAX as u64 {
+        let more = list.problem_count - LINES_LOGGED_MAX as u64;
+        tracing::warn!(file = %path.display(), more, "further lines are skipped");
+    }
+    let torrents = list.entries.into_iter().map(
+        |Entry {
+             info_hash,
+             name,
+             banned,
+             ..
+         }| {
+            ListedTorrent {
+                info_hash,
+                name,
+                banned,
+            }
+        },
+    );
+    Ok(TorrentList::new(seed.clone(), torrents))
+}
+
+/// The policy in force; workers look at it once for a batch.
+pub type CurrentPolicy = Arc<arc_swap::ArcSwap<Policy>>;

@@ -1,0 +1,6 @@
+//! Threads, signals and the clock: everything about running that is not about trackers.
+
+pub mod clock;
+pub mod keeper;
+pub mod shutdown;
+pub mod workers;

@@ -1,0 +1,385 @@
+//! From a configuration to a running tracker, and to its end.
+//!
+//! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use skep_engine::Seed;
+use skep_engine::counters::WorkerCounters;
+use skep_engine::gate::RateTable;
+use skep_engine::session::{ConnectionIds, UdpSession};
+use skep_store::ListError;
+
+use crate::admin::{self, AdminState};
+use crate::bind::{BindError, Sockets};
+use crate::config::{Config, Loaded};
+use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared};
+use crate::frontend::udp::UdpFrontend;
+use crate::frontend::{Shared, Worker};
+use crate::pages::Site;
+use crate::policy;
+use crate::reload::{Affected, Reloader};
+use crate::runtime::clock::Clock;
+use crate::runtime::keeper;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::workers::{WorkerDied, Workers};
+use crate::shards::{MemoryStore, PeerStore};
+use crate::stats::Stats;
+use crate::telemetry::log::LogControl;
+use crate::telemetry::{Gauges, Metrics};
+
+/// Files that are kept free for listeners, lists, logs and pages.
+const FILES_FOR_OTHERS: u64 = 64;
+
+/// Why the tracker cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A list file cannot be read.
+    #[error("cannot use a torrent list: {0}")]
+    List(#[from] ListError),
+    /// The system gives no randomness, without which nothing can be kept secret.
+    #[error("cannot get random bytes from the system: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The system has no room for a thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// A socket that was bound cannot be used.
+    #[error("cannot use a socket: {0}")]
+    Socket(#[source] io::Error),
+}
+
+/// Where a running tracker listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// UDP addresses.
+    pub udp: Vec<SocketAddr>,
+    /// HTTP addresses.
+    pub http: Vec<SocketAddr>,
+    /// Addresses of the operator's listener.
+    pub admin: Vec<SocketAddr>,
+    /// Addresses of a family that the host does not have.
+    pub left_out: Vec<SocketAddr>,
+    /// The smallest receive buffer that a UDP socket got.
+    pub receive_buffer_bytes: Option<usize>,
+    /// Threads for each transport.
+    pub workers: usize,
+}
+
+/// A tracker that answers.
+pub struct Running {
+    bound: Bound,
+    clock: Clock,
+    store: Arc<dyn PeerStore>,
+    reloader: Arc<Reloader>,
+    admin: Arc<AdminState>,
+    workers: Workers,
+}
+
+/// Starts the tracker; when this returns, every socket answers.
+///
+/// `log` is the log whose level follows the configuration, if there is one.
+///
+/// # Errors
+/// What keeps it from starting. Nothing is left open then.
+pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
+    let config = loaded.config.clone();
+    let clock = Clock::start();
+    let seed = Seed::new(random_u64()?);
+    let ids = connection_ids(&config, &clock)?;
+    let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let count = worker_count(&config);
+    let sockets = Sockets::bind(&config, count)?;
+    let bound = bound(&sockets).map_err(StartError::Socket)?;
+
+    let store: Arc<dyn PeerStore> = Arc::new(MemoryStore::new(
+        &policy::swarm_settings(&config),
+        seed.clone(),
+    ));
+    let gauges = Arc::new(Gauges::default());
+    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+    gauges.set_reload(true, clock.unix_secs_at_start());
+    let shutdown = Shutdown::default();
+    let shared = Shared {
+        store: store.clone(),
+        policy: Arc::new(ArcSwap::from_pointee(first_policy)),
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+        seed: seed.clone(),
+        new_torrents_per_minute_max: config.swarm.new_torrents_per_minute_max,
+    };
+    let affected = Affected {
+        policy: shared.policy.clone(),
+        store: store.clone(),
+        seed,
+        gauges: gauges.clone(),
+        clock: clock.clone(),
+        log,
+    };
+    let reloader = Arc::new(Reloader::new(loaded, affected));
+    let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
+    let admin = Arc::new(AdminState {
+        metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges),
+        site: site(&config, &bound),
+    });
+    let mut parts = Parts {
+        config: &config,
+        shared,
+        ids,
+        counters: counters.into_iter(),
+        workers: Workers::new(shutdown),
+    };
+    parts.spawn_udp(sockets.udp)?;
+    parts.spawn_http(sockets.http, &admin.site)?;
+    parts.spawn_admin(sockets.admin, &admin)?;
+    parts.spawn_keeper(&reloader)?;
+    let workers = parts.workers;
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        reloader,
+        admin,
+        workers,
+    })
+}
+
+impl Running {
+    /// Where the tracker listens, with the real port where any was asked for.
+    #[must_use]
+    pub const fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// The tracker's time, which a test may move.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The swarms.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn PeerStore> {
+        &self.store
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.admin.metrics
+    }
+
+    /// Reads configuration and lists again, as on SIGHUP.
+    pub fn reload(&self) {
+        self.reloader.reload();
+    }
+
+    /// Looks at the list files now instead of at the next turn.
+    pub fn poll_lists(&self) {
+        self.reloader.poll();
+    }
+
+    /// Removes every silent peer now instead of in turns.
+    pub fn sweep(&self) {
+        for piece in 0..self.store.sweep_pieces() {
+            self.store.sweep_piece(piece, self.clock.now());
+        }
+    }
+
+    /// Waits for a while, or until a worker dies.
+    ///
+    /// # Errors
+    /// If one died: the process should end then.
+    pub fn watch(&self, time: Duration) -> Result<(), WorkerDied> {
+        self.workers.watch(time)
+    }
+
+    /// Stops answering, lets open connections end and waits for every thread.
+    ///
+    /// # Errors
+    /// If a worker failed.
+    pub fn stop(self) -> Result<(), WorkerDied> {
+        self.workers.stop()
+    }
+}
+
+/// What the threads are made of.
+struct Parts<'a> {
+    config: &'a Config,
+    shared: Shared,
+    ids: ConnectionIds,
+    counters: std::vec::IntoIter<Arc<WorkerCounters>>,
+    workers: Workers,
+}
+
+impl Parts<'_> {
+    fn worker(&mut self) -> Worker {
+        Worker::new(
+            self.shared.clone(),
+            self.counters.next().unwrap_or_default(),
+        )
+    }
+
+    fn spawn_udp(&mut self, sockets: Vec<Vec<skep_net::udp::UdpSocket>>) -> Result<(), StartError> {
+        let connects_max = self.config.access.connects_per_minute_max;
+        let batch = self.config.listen.udp_batch as usize;
+        for (number, sockets) in sockets.into_iter().enumerate() {
+            let worker = self.worker();
+            if sockets.is_empty() {
+                continue;
+            }
+            // An IPv4 customer has an address of a /24 at most, an IPv6 customer a /48 at most.
+            let connects = RateTable::new(self.shared.seed.clone(), connects_max, 24, 48);
+            let session = UdpSession::new(self.ids.clone(), connects);
+            let frontend = UdpFrontend::new(worker, session, sockets, batch);
+            self.spawn(format!("skep-udp-{number}"), move || frontend.run())?;
+        }
+        Ok(())
+    }
+
+    fn spawn_http(
+        &mut self,
+        listeners: Vec<Vec<TcpListener>>,
+        site: &Site,
+    ) -> Result<(), StartError> {
+        let Shared {
+            store, seed, clock, ..
+        } = self.shared.clone();
+        let stats = Stats::new(store, seed, clock);
+        let http = HttpShared::new(http_limits(self.config), site.clone(), stats);
+        for (number, listeners) in listeners.into_iter().enumerate() {
+            let worker = self.worker();
+            if listeners.is_empty() {
+                continue;
+            }
+            let frontend = HttpFrontend::new(worker, http.clone(), listeners);
+            self.spawn(format!("skep-http-{number}"), move || frontend.run())?;
+        }
+        Ok(())
+    }
+
+    fn spawn_admin(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        state: &Arc<AdminState>,
+    ) -> Result<(), StartError> {
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let (state, shutdown) = (state.clone(), self.shared.shutdown.clone());
+            self.spawn(format!("skep-admin-{number}"), move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(admin::serve(listener, state, async move {
+                    shutdown.wait().await;
+                }))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn spawn_keeper(&mut self, reloader: &Arc<Reloader>) -> Result<(), StartError> {
+        let (shared, reloader) = (self.shared.clone(), reloader.clone());
+        self.spawn("skep-keeper".to_owned(), move || {
+            keeper::run(&*shared.store, &reloader, &shared.clock, &shared.shutdown);
+            Ok(())
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        self.workers.spawn(name, run).map_err(StartError::Thread)
+    }
+}
+
+fn site(config: &Config, bound: &Bound) -> Site {
+    let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
+    Site {
+        version: env!("CARGO_PKG_VERSION"),
+        mode: config.mode,
+        udp_port: port(&bound.udp),
+        http_port: port(&bound.http),
+    }
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.listen.workers {
+        0 => skep_net::affinity::available_cores().len().max(1),
+        count => count as usize,
+    }
+}
+
+fn http_limits(config: &Config) -> HttpLimits {
+    let http = &config.http;
+    let secs = |secs: u32| Duration::from_secs(secs.into());
+    HttpLimits {
+        head_bytes_max: http.head_max_bytes as usize,
+        head_timeout: secs(http.head_timeout_secs),
+        idle_timeout: secs(http.idle_timeout_secs),
+        write_timeout: secs(http.write_timeout_secs),
+        connections_max: (http.connections_max as usize).min(connections_possible()),
+    }
+}
+
+/// Connections for which there are files: running out of them would keep new ones waiting instead
+/// of turning them away.
+fn connections_possible() -> usize {
+    skep_net::limits::open_files()
+        .map_or(usize::MAX, |files| files.current_max.saturating_sub(FILES_FOR_OTHERS) as usize)
+}
+
+fn bound(sockets: &Sockets) -> io::Result<Bound> {
+    type Addresses = io::Result<Vec<SocketAddr>>;
+    let of = |listeners: &[TcpListener]| -> Addresses {
+        listeners.iter().map(TcpListener::local_addr).collect()
+    };
+    let first = |workers: &[Vec<TcpListener>]| of(workers.first().map_or(&[], Vec::as_slice));
+    let udp = sockets.udp.first().map_or(&[][..], Vec::as_slice);
+    Ok(Bound {
+        udp: udp.iter().map(|socket| socket.local_addr()).collect(),
+        http: first(&sockets.http)?,
+        admin: of(&sockets.admin)?,
+        left_out: sockets.left_out.clone(),
+        receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
+        workers: sockets.udp.len(),
+    })
+}
+
+fn connection_ids(config: &Config, clock: &Clock) -> Result<ConnectionIds, StartError> {
+    let key = match config.listen.secret.expose() {
+        Some(secret) => key_of(secret),
+        None => {
+            let mut key = [0; 16];
+            getrandom::fill(&mut key)?;
+            key
+        }
+    };
+    let slot_secs = config.listen.connection_id_secs;
+    Ok(ConnectionIds::new(
+        key,
+        slot_secs,
+        clock.unix_secs_at_start(),
+    ))
+}
+
+/// Folds a secret text of any length into a key; several trackers with one text get one key.
+fn key_of(secret: &str) -> [u8; 16] {
+    use siphasher::sip128::{Hasher128, SipHasher24};
+    use std::hash::Hasher;
+    let mut hasher = SipHasher24::new_with_key(b"skep connections");
+    hasher.write(secret.as_bytes());
+    hasher.finish128().as_bytes()
+}
+
+fn random_u64() -> Result<u64, StartError> {
+    Ok(getrandom::u64()?)
+}

@@ -1,0 +1,12 @@
+//! What the tracker tells its operator: metrics and log lines.
+//!
+//! Reads counters that others keep; nothing here is touched while a request is answered.
+
+pub mod log;
+pub mod metrics;
+pub mod names;
+mod process;
+mod reference;
+
+pub use metrics::{Gauges, Metrics};
+pub use reference::{gates_reference, metrics_reference};

@@ -1,0 +1,256 @@
+//! The one list of metrics: exporter and reference manual come from it.
+//!
+//! Says what exists and what it means; how a value is read stands in `metrics`.
+
+use super::metrics::{self, Reader};
+
+/// How a metric behaves over time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Facts as labels of a constant 1.
+    Info,
+}
+
+impl Kind {
+    /// The word for documents.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// The base unit of a metric that is no plain number of things.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Seconds.
+    Seconds,
+}
+
+impl Unit {
+    /// The word at the end of the name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Seconds => "seconds",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct MetricRow {
+    /// `skep_<room>_<noun>[_<unit>][_total]`, as queries write it.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// In what it is measured, unless it counts things.
+    pub unit: Option<Unit>,
+    /// One sentence for the operator.
+    pub help: &'static str,
+    /// Names of its labels, in the order in which their values are given.
+    pub labels: &'static [&'static str],
+    /// Reads its values.
+    pub(super) read: Reader,
+}
+
+const TRAFFIC: &[&str] = &["transport", "family"];
+const TRAFFIC_ACTION: &[&str] = &["transport", "family", "action"];
+
+/// Every metric, sorted by name.
+pub const METRICS: &[MetricRow] = &[
+    MetricRow {
+        name: "skep_access_list_problems",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Lines of the torrent lists that were skipped when they were last read.",
+        labels: &[],
+        read: metrics::list_problems,
+    },
+    MetricRow {
+        name: "skep_access_reload_success",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Whether the lists could be read when they were last asked for: 1 or 0.",
+        labels: &[],
+        read: metrics::reload_success,
+    },
+    MetricRow {
+        name: "skep_access_reload_time_seconds",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Seconds),
+        help: "When the lists were last asked for, in seconds since 1970; 0 for never.",
+        labels: &[],
+        read: metrics::reload_time,
+    },
+    MetricRow {
+        name: "skep_access_torrents",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Torrents in the lists in force.",
+        labels: &["list"],
+        read: metrics::list_torrents,
+    },
+    MetricRow {
+        name: "skep_build_info",
+        kind: Kind::Info,
+        unit: None,
+        help: "Which build this is.",
+        labels: &["version"],
+        read: metrics::build,
+    },
+    MetricRow {
+        name: "skep_http_connections",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "HTTP connections of clients that are open now.",
+        labels: &[],
+        read: metrics::http_connections,
+    },
+    MetricRow {
+        name: "skep_process_cpu_seconds_total",
+        kind: Kind::Counter,
+        unit: Some(Unit::Seconds),
+        help: "Processor time used, by user and system together (Linux).",
+        labels: &[],
+        read: metrics::process_cpu,
+    },
+    MetricRow {
+        name: "skep_process_open_files",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Files and sockets that are open now (Linux).",
+        labels: &[],
+        read: metrics::process_open_files,
+    },
+    MetricRow {
+        name: "skep_process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Bytes),
+        help: "Memory that the process occupies (Linux).",
+        labels: &[],
+        read: metrics::process_memory,
+    },
+    MetricRow {
+        name: "skep_process_uptime_seconds",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Seconds),
+        help: "Time since the process began.",
+        labels: &[],
+        read: metrics::uptime,
+    },
+    MetricRow {
+        name: "skep_swarm_completions_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Finished downloads that were reported and counted.",
+        labels: &[],
+        read: metrics::completions,
+    },
+    MetricRow {
+        name: "skep_swarm_peers",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Peers in memory; a client in two torrents counts twice.",
+        labels: &["family", "scope", "class"],
+        read: metrics::peers,
+    },
+    MetricRow {
+        name: "skep_swarm_peers_expired_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Peers that were removed because they fell silent.",
+        labels: &[],
+        read: metrics::peers_expired,
+    },
+    MetricRow {
+        name: "skep_swarm_torrents",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Torrents in memory, with or without peers.",
+        labels: &[],
+        read: metrics::torrents,
+    },
+    MetricRow {
+        name: "skep_traffic_announces_not_stored_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces that were answered but not stored because a bound was reached.",
+        labels: TRAFFIC,
+        read: metrics::not_stored,
+    },
+    MetricRow {
+        name: "skep_traffic_answers_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Answers that were no errors.",
+        labels: TRAFFIC_ACTION,
+        read: metrics::answers,
+    },
+    MetricRow {
+        name: "skep_traffic_drops_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Requests and connections that got no answer, by reason.",
+        labels: &["transport", "family", "reason"],
+        read: metrics::drops,
+    },
+    MetricRow {
+        name: "skep_traffic_errors_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Error answers, by violation of the protocol or by refusal of a gate.",
+        labels: &["transport", "family", "kind"],
+        read: metrics::errors,
+    },
+    MetricRow {
+        name: "skep_traffic_peers_sent_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Peers in answers to announces.",
+        labels: TRAFFIC,
+        read: metrics::peers_sent,
+    },
+    MetricRow {
+        name: "skep_traffic_received_bytes_total",
+        kind: Kind::Counter,
+        unit: Some(Unit::Bytes),
+        help: "Bytes received, without the headers of UDP, TCP and IP.",
+        labels: TRAFFIC,
+        read: metrics::received_bytes,
+    },
+    MetricRow {
+        name: "skep_traffic_requests_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Requests that were understood.",
+        labels: TRAFFIC_ACTION,
+        read: metrics::requests,
+    },
+    MetricRow {
+        name: "skep_traffic_sent_bytes_total",
+        kind: Kind::Counter,
+        unit: Some(Unit::Bytes),
+        help: "Bytes sent, without the headers of UDP, TCP and IP.",
+        labels: TRAFFIC,
+        read: metrics::sent_bytes,
+    },
+    MetricRow {
+        name: "skep_udp_kernel_drops_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Datagrams that the kernel dropped because a receive buffer was full.",
+        labels: &[],
+        read: metrics::kernel_drops,
+    },
+];
