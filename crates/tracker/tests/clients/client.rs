@@ -1,0 +1,135 @@
+//! The stock clients and how each is told to meet others through the tracker only.
+//!
+//! Every client gets one address, a folder and a torrent file; whether it seeds or leeches follows
+//! from what is in the folder.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::Process;
+
+/// The clients, as their users know them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Client {
+    Aria2,
+    Libtorrent,
+    Transmission,
+}
+
+/// How a client announces.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Transport {
+    Http,
+    Udp,
+}
+
+impl Client {
+    /// Starts the client on one address.
+    pub(crate) fn start(
+        self,
+        role: &str,
+        address: IpAddr,
+        folder: &Path,
+        torrent: &Path,
+    ) -> Process {
+        let mut command = match self {
+            Self::Aria2 => aria2(address, folder),
+            Self::Libtorrent => libtorrent(address, folder),
+            Self::Transmission => transmission(address, folder),
+        };
+        Process::start(role, command.arg(torrent).env("HOME", folder))
+    }
+
+    /// What the client says when an announce met no tracker, and how often it does before any
+    /// other way to find peers would long have found them; aria2 takes minutes to try again.
+    pub(crate) fn failed_announces(self) -> (&'static str, usize) {
+        match self {
+            Self::Aria2 => ("Download aborted. URI=http://tracker.test", 1),
+            Self::Libtorrent => ("tracker_error_alert", 2),
+            Self::Transmission => ("Could not connect to tracker", 2),
+        }
+    }
+}
+
+/// aria2 announces by UDP through its DHT socket, so that is open; torrents are private and no
+/// other node is known, so it finds nobody.
+fn aria2(address: IpAddr, folder: &Path) -> Command {
+    let mut command = Command::new("aria2c");
+    command
+        .args([
+            "--no-conf",
+            "--log=-",
+            "--log-level=info",
+            "--console-log-level=error",
+        ])
+        .args([
+            "--summary-interval=0",
+            "--show-console-readout=false",
+            "--stop-with-process=1",
+        ])
+        .args([
+            "--enable-dht=true",
+            "--enable-dht6=false",
+            "--dht-listen-port=6881",
+        ])
+        .args([
+            "--enable-peer-exchange=false",
+            "--bt-enable-lpd=false",
+            "--listen-port=6881",
+        ])
+        .args([
+            "--check-integrity=true",
+            "--seed-ratio=0.0",
+            "--file-allocation=none",
+        ])
+        .arg(format!(
+            "--dht-file-path={}",
+            folder.join("dht.dat").display()
+        ))
+        .arg(format!("--interface={address}"))
+        .arg(format!("--dir={}", folder.display()));
+    command
+}
+
+fn libtorrent(address: IpAddr, folder: &Path) -> Command {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("tmp lies in target");
+    let ours = target.join("python/bin/python");
+    let mut command = Command::new(if ours.exists() {
+        ours.as_path()
+    } else {
+        "python3".as_ref()
+    });
+    command
+        .arg(tests.join("libtorrent_client.py"))
+        .arg(address.to_string())
+        .arg(folder);
+    command
+}
+
+fn transmission(address: IpAddr, folder: &Path) -> Command {
+    let settings = folder.join("settings");
+    fs::create_dir_all(&settings).unwrap();
+    // Only the family in use is bound: over HTTP the IPv4 address would win wherever it is given.
+    let bind = match address {
+        IpAddr::V4(_) => "bind-address-ipv4",
+        IpAddr::V6(_) => "bind-address-ipv6",
+    };
+    let text = format!(
+        r#"{{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false,
+"port-forwarding-enabled": false, "utp-enabled": false, "rpc-enabled": false,
+"message-level": 3, "peer-port": 51413, "{bind}": "{address}"}}"#
+    );
+    fs::write(settings.join("settings.json"), text).unwrap();
+    let mut command = Command::new("transmission-cli");
+    command
+        .arg("--config-dir")
+        .arg(settings)
+        .arg("--download-dir")
+        .arg(folder);
+    command
+}

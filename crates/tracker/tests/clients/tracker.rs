@@ -1,0 +1,82 @@
+//! The tracker under test, and a question to it that no client asks for us.
+
+use std::io;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::network::Network;
+use crate::process::{Process, wait_until};
+
+/// How long one answer may take before it is asked for again.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// First word of a connect request (BEP 15).
+const PROTOCOL_ID: u64 = 0x0417_2710_1980;
+
+/// What the tracker says of a swarm.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    pub(crate) seeders: u32,
+    pub(crate) leechers: u32,
+}
+
+/// Starts the tracker as operators do and waits until it answers.
+pub(crate) fn start(network: &Network) -> Process {
+    let socket = network.socket();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    command
+        .arg(format!("--listen.port={}", socket.port()))
+        .args(["--listen.admin=off", "--listen.workers=1"])
+        .args([
+            "--announce.interval_secs=60",
+            "--announce.interval_min_secs=60",
+        ])
+        .current_dir(network.folder("tracker"));
+    let tracker = Process::start("tracker", &mut command);
+    wait_until("the tracker answers", || {
+        tracker.expect_running();
+        scrape(network, [0; 20]).is_some()
+    });
+    tracker
+}
+
+/// Asks over UDP for one swarm; `None` if no answer came.
+pub(crate) fn scrape(network: &Network, info_hash: [u8; 20]) -> Option<Swarm> {
+    ask(network, info_hash).ok()
+}
+
+fn ask(network: &Network, info_hash: [u8; 20]) -> io::Result<Swarm> {
+    let socket = UdpSocket::bind((network.tracker(), 0))?;
+    socket.connect(network.socket())?;
+    socket.set_read_timeout(Some(ANSWER))?;
+    let mut answer = [0; 20];
+
+    let transaction = fastrand::u32(..).to_be_bytes();
+    socket.send(&[&PROTOCOL_ID.to_be_bytes()[..], &[0; 4], &transaction].concat())?;
+    assert_eq!(
+        socket.recv(&mut answer)?,
+        16,
+        "a connect reply has 16 bytes"
+    );
+    assert_eq!(
+        answer[..8],
+        [&[0; 4], &transaction[..]].concat(),
+        "{answer:?}"
+    );
+    let connection_id = &answer[8..16];
+
+    let scrape = [0, 0, 0, 2];
+    socket.send(&[connection_id, &scrape, &transaction, &info_hash].concat())?;
+    assert_eq!(
+        socket.recv(&mut answer)?,
+        20,
+        "a scrape reply of one hash has 20 bytes"
+    );
+    assert_eq!(answer[..8], [scrape, transaction].concat(), "{answer:?}");
+    let word = |at| u32::from_be_bytes(std::array::from_fn(|byte| answer[at + byte]));
+    Ok(Swarm {
+        seeders: word(8),
+        leechers: word(16),
+    })
+}
