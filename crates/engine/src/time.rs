@@ -20,7 +20,7 @@ impl Tick {
     }
 }
 
-/// Seconds that one step of a [`Stamp`] lasts.
+/// Seconds that one step of a time stamp lasts.
 pub const STAMP_STEP_SECS: u32 = 4;
 /// Seconds after which a stamp repeats; ages must stay well below half of it.
 pub(crate) const STAMP_WRAP_SECS: u32 = (STAMP_MASK as u32 + 1) * STAMP_STEP_SECS;

@@ -27,7 +27,8 @@ use crate::{Seed, Tick};
 
 /// Longest datagram and longest request head.
 const BYTES_MAX: usize = 8192;
-const CONNECTION_ID_SECS: u32 = 120;
+/// Seconds after which a connection id is the earlier one of the two that are good.
+pub const CONNECTION_ID_SECS: u32 = 120;
 /// Torrents and peers that one step of a sweep looks at: few, so that a sweep has many steps.
 const SWEEP_BUDGET: u32 = 7;
 

@@ -25,6 +25,9 @@ use crate::{Seed, Tick};
 /// Seconds after which everything is swept whether asked or not, as a real tracker would.
 const FULL_SWEEP_SECS: u32 = 4 * 3600;
 
+/// The peer id of whoever calls the roll; no other client may have it.
+const STRANGER: PeerId = PeerId([0xff; 20]);
+
 /// How many peers of each family an answer may carry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wanted {
@@ -53,14 +56,16 @@ impl SideBySide {
     #[must_use]
     pub fn new(settings: SwarmSettings, seed: u64, now: Tick) -> Self {
         let hashes = Seed::new(seed);
-        Self {
+        let mut both = Self {
             model: Model::new(settings.clone()),
             shard: Shard::new(settings, hashes.clone()),
             now,
             swept_at: now,
             rng: Rng::with_seed(seed),
             new_torrents: RateTable::new(hashes, 0, 32, 64),
-        }
+        };
+        both.be_there();
+        both
     }
 
     /// The time that both have reached.
@@ -113,13 +118,17 @@ impl SideBySide {
     /// What differs, if so much time passed that everything was swept.
     pub fn advance(&mut self, secs: u32) -> Result<(), String> {
         self.now = self.now.plus(secs);
-        // Somebody comes by at once, so that whoever comes late finds the shard ahead of itself.
-        self.sweep(0);
+        self.be_there();
         let overdue = self.now.since(self.swept_at) > FULL_SWEEP_SECS;
         if overdue || self.model.may_forget(self.now) {
             return self.sweep_all();
         }
         Ok(())
+    }
+
+    /// Shows the shard the time, so that whoever comes late finds it ahead of itself.
+    fn be_there(&mut self) {
+        self.sweep(0);
     }
 
     /// Lets the shard sweep a little.
@@ -244,7 +253,7 @@ impl SideBySide {
         let announce = Announce {
             request: AnnounceRequest {
                 info_hash: *info_hash,
-                peer_id: PeerId([0xff; 20]),
+                peer_id: STRANGER,
                 port: 0,
                 uploaded_bytes: 0,
                 downloaded_bytes: 0,
