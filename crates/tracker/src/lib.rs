@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod banner;
+pub mod beps;
 pub mod bind;
 pub mod cli;
 pub mod config;
