@@ -69,13 +69,7 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>) {
 }
 
 fn answers(material: &Material) {
-    let [
-        seeders,
-        completions,
-        leechers,
-        interval_secs,
-        interval_min_secs,
-    ] = material.counts;
+    let [seeders, completions, leechers, interval_secs, interval_min_secs] = material.counts;
     let ids = |count: usize| vec![PeerId([7; 20]); if material.ids { count } else { 0 }];
     let (ipv4_ids, ipv6_ids) = (ids(material.peers4.len()), ids(material.peers6.len()));
     let reply = AnnounceReply {

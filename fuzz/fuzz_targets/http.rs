@@ -24,10 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((&choice, request)) = input.split_first() else {
         return;
     };
-    let options = QueryOptions {
-        plus_literal: choice & 1 != 0,
-        allow_port_zero: choice & 2 != 0,
-    };
+    let options = QueryOptions { plus_literal: choice & 1 != 0, allow_port_zero: choice & 2 != 0 };
     head(request);
     target(request, options);
     tracker(choice, request);
@@ -94,11 +91,7 @@ fn tracker(choice: u8, request: &[u8]) {
         trusted: AddressRanges::new([(proxy.into(), 32)]),
         header: "x-forwarded-for".into(),
     };
-    let source = if choice & 16 == 0 {
-        Ipv4Addr::new(192, 0, 2, 1)
-    } else {
-        proxy
-    };
+    let source = if choice & 16 == 0 { Ipv4Addr::new(192, 0, 2, 1) } else { proxy };
     let mut tracker = OfflineTracker::new(policy, SwarmSettings::default(), 1);
     let response = tracker.http(source.into(), request);
     assert!(response.starts_with(b"HTTP/1.1 "));

@@ -14,12 +14,7 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(list.problems.len(), kept);
     for problem in &list.problems {
         assert!((1..=lines as u64).contains(&problem.line));
-        assert!(
-            problem
-                .to_string()
-                .chars()
-                .all(|c| c == ' ' || c.is_ascii_graphic())
-        );
+        assert!(problem.to_string().chars().all(|c| c == ' ' || c.is_ascii_graphic()));
     }
     let written: String = list.entries.iter().map(line).collect();
     let again = parse_list(written.as_bytes()).expect("reading from memory does not fail");

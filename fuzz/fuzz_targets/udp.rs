@@ -86,11 +86,7 @@ fn tracker(choice: u8, datagram: &[u8]) {
 }
 
 fn check_reply(request: &[u8], reply: &[u8], ipv6: bool) {
-    let payload_max = if ipv6 {
-        IPV6_PAYLOAD_BYTES_MAX
-    } else {
-        IPV4_PAYLOAD_BYTES_MAX
-    };
+    let payload_max = if ipv6 { IPV6_PAYLOAD_BYTES_MAX } else { IPV4_PAYLOAD_BYTES_MAX };
     assert!(reply.len() <= payload_max);
     assert_eq!(reply[4..8], request[12..16], "the transaction id");
     match reply[..4] {

@@ -27,14 +27,9 @@ struct Swarms {
 impl Swarms {
     fn new(peer_ids: bool) -> Self {
         let seed = Seed::new(42);
-        let settings = SwarmSettings {
-            peer_ids,
-            ..SwarmSettings::default()
-        };
+        let settings = SwarmSettings { peer_ids, ..SwarmSettings::default() };
         Self {
-            shards: (0..SHARDS)
-                .map(|_| Shard::new(settings.clone(), seed.clone()))
-                .collect(),
+            shards: (0..SHARDS).map(|_| Shard::new(settings.clone(), seed.clone())).collect(),
             rng: Rng::with_seed(1),
             new_torrents: RateTable::new(seed.clone(), 0, 32, 64),
             seed,
@@ -60,22 +55,12 @@ impl Swarms {
             num_want: NumWant::Default,
             peer_key: PeerKey::default(),
         };
-        let announce = Announce {
-            request,
-            ip: IpAddr::V4(ip),
-            listed: true,
-        };
+        let announce = Announce { request, ip: IpAddr::V4(ip), listed: true };
         let shard = (self.seed.hash(info_hash.as_bytes()) >> 40) as usize % SHARDS;
-        let mut moment = Moment {
-            now: Tick(60),
-            rng: &mut self.rng,
-            new_torrents: &mut self.new_torrents,
-        };
+        let mut moment =
+            Moment { now: Tick(60), rng: &mut self.rng, new_torrents: &mut self.new_torrents };
         let mut ipv4 = [0; PEERS_WANTED * 6];
-        let room = PeerRoom {
-            ipv4: &mut ipv4,
-            ..PeerRoom::default()
-        };
+        let room = PeerRoom { ipv4: &mut ipv4, ..PeerRoom::default() };
         let announced = self.shards[shard].announce(&mut moment, &announce, room);
         announced.ipv4_bytes as u64 / 6
     }
@@ -90,10 +75,7 @@ impl Swarms {
 
 fn resident_bytes() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm
-        .split_whitespace()
-        .nth(1)
-        .and_then(|pages| pages.parse::<f64>().ok());
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok());
     pages.map_or(f64::NAN, |pages| pages * 4096.0)
 }
 
@@ -139,20 +121,10 @@ fn run(shape: &str, peers: u64, peer_ids: bool) {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let peers = args
-        .get(1)
-        .and_then(|peers| peers.parse().ok())
-        .unwrap_or(1_000_000);
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let peers = args.get(1).and_then(|peers| peers.parse().ok()).unwrap_or(1_000_000);
     match args.first() {
-        Some(shape) => run(
-            shape,
-            peers,
-            args.get(2).is_none_or(|ids| ids != "without-ids"),
-        ),
+        Some(shape) => run(shape, peers, args.get(2).is_none_or(|ids| ids != "without-ids")),
         None => {
             for shape in ["one", "thousand", "rank"] {
                 for peer_ids in [false, true] {

@@ -18,10 +18,7 @@ impl Counter {
     /// Adds to the number. A plain load and store: two writers would lose counts.
     #[inline]
     pub fn add(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(count),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     /// The number as it stands.

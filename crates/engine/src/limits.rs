@@ -32,14 +32,9 @@ pub(crate) const EMPTY_TORRENT_TTL_SECS: u32 = 24 * 3600;
 /// The longest `peer_ttl` in seconds that coarse time stamps can tell from a fresh peer.
 pub const PEER_TTL_SECS_MAX: u32 = crate::time::STAMP_WRAP_SECS / 2 - 736;
 
-const _: () = assert!(
-    PART_PEERS_MIN * 2 < PART_PEERS_MAX,
-    "a split part must not be joined at once"
-);
-const _: () = assert!(
-    PEER_TTL_SECS_MAX == 64_800,
-    "eighteen hours, as the option list says"
-);
+const _: () =
+    assert!(PART_PEERS_MIN * 2 < PART_PEERS_MAX, "a split part must not be joined at once");
+const _: () = assert!(PEER_TTL_SECS_MAX == 64_800, "eighteen hours, as the option list says");
 const _: () = assert!(
     EMPTY_TORRENT_TTL_SECS < crate::time::STAMP_WRAP_SECS - 3600,
     "an hour of late sweeps must not wrap a stamp"

@@ -62,11 +62,7 @@ impl Stamp {
 /// How many whole steps of silence a time to live allows.
 pub(crate) const fn ttl_steps(ttl_secs: u32) -> u16 {
     let steps = ttl_secs.div_ceil(STAMP_STEP_SECS);
-    if steps > STAMP_MASK as u32 / 2 {
-        STAMP_MASK / 2
-    } else {
-        steps as u16
-    }
+    if steps > STAMP_MASK as u32 / 2 { STAMP_MASK / 2 } else { steps as u16 }
 }
 
 #[cfg(test)]

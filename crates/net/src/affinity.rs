@@ -51,9 +51,7 @@ mod linux {
             return None;
         }
         // SAFETY: every number asked for is below the size of the set.
-        let cores = (0..CORES_MAX)
-            .filter(|&core| unsafe { libc::CPU_ISSET(core, &set) })
-            .collect();
+        let cores = (0..CORES_MAX).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect();
         Some(cores)
     }
 
@@ -71,11 +69,7 @@ mod linux {
         // SAFETY: the pointer and size describe `set`, which outlives the call; 0 is this thread.
         let result =
             unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 

@@ -31,10 +31,7 @@ pub fn monotonic_coarse_nanos() -> u64 {
 
 #[cfg(target_os = "linux")]
 fn coarse_nanos() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to `now`, which outlives the call.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     // Every Linux that runs Rust has this clock; a zero time would freeze every expiry silently.
@@ -44,10 +41,7 @@ fn coarse_nanos() -> u64 {
 
 /// Counts from the first call, because an [`Instant`] shows no number of its own.
 #[cfg(any(test, not(target_os = "linux")))]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this file is the clock where the kernel has none"
-)]
+#[allow(clippy::disallowed_methods, reason = "this file is the clock where the kernel has none")]
 fn instant_nanos() -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     u64::try_from(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)

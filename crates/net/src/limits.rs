@@ -72,18 +72,12 @@ mod linux {
 
     pub(super) fn open_files() -> io::Result<OpenFiles> {
         let limit = get()?;
-        Ok(OpenFiles {
-            current_max: limit.rlim_cur,
-            allowed_max: limit.rlim_max,
-        })
+        Ok(OpenFiles { current_max: limit.rlim_cur, allowed_max: limit.rlim_max })
     }
 
     pub(super) fn raise_open_files() -> io::Result<OpenFiles> {
         let limit = get()?;
-        set(libc::rlimit64 {
-            rlim_cur: limit.rlim_max,
-            ..limit
-        })?;
+        set(libc::rlimit64 { rlim_cur: limit.rlim_max, ..limit })?;
         open_files()
     }
 
@@ -96,10 +90,7 @@ mod linux {
     }
 
     fn get() -> io::Result<libc::rlimit64> {
-        let mut limit = libc::rlimit64 {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the pointer is to `limit`, which outlives the call.
         if unsafe { libc::getrlimit64(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
             return Err(io::Error::last_os_error());
@@ -115,20 +106,10 @@ mod tests {
     #[test]
     fn open_files_rise_to_what_is_allowed() {
         let allowed_max = open_files().unwrap().allowed_max;
-        linux::set(libc::rlimit64 {
-            rlim_cur: allowed_max - 1,
-            rlim_max: allowed_max,
-        })
-        .unwrap();
+        linux::set(libc::rlimit64 { rlim_cur: allowed_max - 1, rlim_max: allowed_max }).unwrap();
         assert_eq!(open_files().unwrap().current_max, allowed_max - 1);
         let after = raise_open_files().unwrap();
-        assert_eq!(
-            after,
-            OpenFiles {
-                current_max: allowed_max,
-                allowed_max
-            }
-        );
+        assert_eq!(after, OpenFiles { current_max: allowed_max, allowed_max });
         assert_eq!(open_files().unwrap(), after);
     }
 

@@ -16,11 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// The cause given by the system: address in use, not of this machine, no privilege for the port.
 /// `Unsupported` when `reuse_port` is asked where the system has no such option.
 pub fn listen(address: SocketAddr, reuse_port: bool, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -84,10 +80,7 @@ mod tests {
         let first = listen(any, false, 16).unwrap();
         let taken = first.local_addr().unwrap();
         assert_ne!(taken, alone);
-        assert_eq!(
-            listen(taken, true, 16).unwrap_err().kind(),
-            ErrorKind::AddrInUse
-        );
+        assert_eq!(listen(taken, true, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
 
         #[cfg(unix)]
         {

@@ -17,10 +17,7 @@ pub(crate) struct Meaning {
 
 impl Meaning {
     pub(crate) fn plain(kind: impl ToString) -> Self {
-        Self {
-            kind: kind.to_string(),
-            fields: BTreeMap::new(),
-        }
+        Self { kind: kind.to_string(), fields: BTreeMap::new() }
     }
 
     pub(crate) fn announce(announce: &AnnounceRequest) -> Self {
@@ -30,20 +27,12 @@ impl Meaning {
             ("port", announce.port.to_string()),
             ("uploaded", announce.uploaded_bytes.to_string()),
             ("downloaded", announce.downloaded_bytes.to_string()),
-            (
-                "left",
-                announce
-                    .left_bytes
-                    .map_or_else(|| "unknown".into(), |left| left.to_string()),
-            ),
+            ("left", announce.left_bytes.map_or_else(|| "unknown".into(), |left| left.to_string())),
             ("event", event_word(announce.event).into()),
             ("num_want", num_want_word(announce.num_want)),
             ("key", key_word(announce.peer_key)),
         ]);
-        Self {
-            kind: "announce".into(),
-            fields,
-        }
+        Self { kind: "announce".into(), fields }
     }
 
     /// Compares with a `means` line; only the fields that it states must agree.
@@ -57,16 +46,8 @@ impl Meaning {
         assert_eq!(self.kind, "announce", "{id} in line {}", line.number);
         for word in stated.split(' ').skip(1) {
             let (key, value) = word.split_once('=').expect("a field is key=value");
-            let found = self
-                .fields
-                .get(key)
-                .unwrap_or_else(|| panic!("no field {key}"));
-            assert_eq!(
-                *found,
-                expand(value, file),
-                "{id}, {key} in line {}",
-                line.number
-            );
+            let found = self.fields.get(key).unwrap_or_else(|| panic!("no field {key}"));
+            assert_eq!(*found, expand(value, file), "{id}, {key} in line {}", line.number);
         }
     }
 }

@@ -149,27 +149,15 @@ mod tests {
     fn hex_of_either_case_reads_back() {
         let text = b"A2a15537542b22925ad10486bf7a8b2a9c42f0D1";
         let hash = InfoHash::from_hex(text).expect("forty digits");
-        assert_eq!(
-            std::format!("{hash}"),
-            "a2a15537542b22925ad10486bf7a8b2a9c42f0d1"
-        );
+        assert_eq!(std::format!("{hash}"), "a2a15537542b22925ad10486bf7a8b2a9c42f0d1");
         assert_eq!(InfoHash::from_hex(&text[1..]), None);
         assert_eq!(InfoHash::from_hex(&[b'g'; 40]), None);
     }
 
     #[test]
     fn a_key_folds_alike_over_http_and_udp() {
-        assert_eq!(
-            PeerKey::from_bytes(b"DEADBEEF"),
-            PeerKey::from_u32(0xdead_beef)
-        );
-        assert_eq!(
-            PeerKey::from_bytes(b"deadbeef"),
-            PeerKey::from_u32(0xdead_beef)
-        );
-        assert_ne!(
-            PeerKey::from_bytes(b"-12345"),
-            PeerKey::from_bytes(b"-12346")
-        );
+        assert_eq!(PeerKey::from_bytes(b"DEADBEEF"), PeerKey::from_u32(0xdead_beef));
+        assert_eq!(PeerKey::from_bytes(b"deadbeef"), PeerKey::from_u32(0xdead_beef));
+        assert_ne!(PeerKey::from_bytes(b"-12345"), PeerKey::from_bytes(b"-12346"));
     }
 }

@@ -43,10 +43,7 @@ pub const fn unpack_ipv4(bytes: &CompactIpv4) -> (Ipv4Addr, u16) {
 pub fn unpack_ipv6(bytes: &CompactIpv6) -> (Ipv6Addr, u16) {
     let mut ip = [0; 16];
     ip.copy_from_slice(&bytes[..16]);
-    (
-        Ipv6Addr::from(ip),
-        u16::from_be_bytes([bytes[16], bytes[17]]),
-    )
+    (Ipv6Addr::from(ip), u16::from_be_bytes([bytes[16], bytes[17]]))
 }
 
 /// An address with IPv4-mapped IPv6 turned into plain IPv4, so that one host has one form.

@@ -71,11 +71,8 @@ impl VectorFile {
     /// On the first line that makes no sense.
     #[must_use]
     pub fn read(text: &str) -> Self {
-        let mut file = Self {
-            sessions: vec![],
-            names: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-        };
+        let mut file =
+            Self { sessions: vec![], names: BTreeMap::new(), addresses: BTreeMap::new() };
         for line in lines(text) {
             let (first, rest) = split_word(&line.rest);
             let (first, rest) = (first.to_string(), rest.to_string());
@@ -85,31 +82,17 @@ impl VectorFile {
                     file.names.insert(first, bytes);
                 }
                 "address" => {
-                    let address = rest
-                        .parse()
-                        .unwrap_or_else(|_| panic!("no endpoint: {line:?}"));
+                    let address = rest.parse().unwrap_or_else(|_| panic!("no endpoint: {line:?}"));
                     file.addresses.insert(first, address);
                 }
-                "session" => file.sessions.push(Session {
-                    name: first,
-                    vectors: vec![],
-                }),
+                "session" => file.sessions.push(Session { name: first, vectors: vec![] }),
                 "vector" => {
                     let session = file.sessions.last_mut().expect("a session comes first");
-                    session.vectors.push(Vector {
-                        id: first,
-                        title: rest,
-                        lines: vec![],
-                    });
+                    session.vectors.push(Vector { id: first, title: rest, lines: vec![] });
                 }
                 _ => {
                     let session = file.sessions.last_mut().expect("a session comes first");
-                    session
-                        .vectors
-                        .last_mut()
-                        .expect("a vector comes first")
-                        .lines
-                        .push(line);
+                    session.vectors.last_mut().expect("a vector comes first").lines.push(line);
                 }
             }
         }
@@ -133,8 +116,7 @@ impl VectorFile {
     #[must_use]
     pub fn address(&self, text: &str) -> SocketAddr {
         self.addresses.get(text).copied().unwrap_or_else(|| {
-            text.parse()
-                .unwrap_or_else(|_| panic!("neither a name nor an endpoint: {text}"))
+            text.parse().unwrap_or_else(|_| panic!("neither a name nor an endpoint: {text}"))
         })
     }
 
@@ -155,10 +137,7 @@ impl VectorFile {
             }
             let (word, after) = split_word(rest);
             rest = after.trim_start();
-            if let Some(name) = word
-                .strip_prefix('<')
-                .and_then(|word| word.strip_suffix('>'))
-            {
+            if let Some(name) = word.strip_prefix('<').and_then(|word| word.strip_suffix('>')) {
                 bytes.extend(self.named(name));
             } else if let Some((digits, count)) = word.split_once('*') {
                 let count = count.parse().expect("a count follows the asterisk");
@@ -206,10 +185,7 @@ impl VectorFile {
             return bytes.clone();
         }
         let (name, part) = name.split_once('.').unwrap_or((name, "peer"));
-        let address = self
-            .addresses
-            .get(name)
-            .unwrap_or_else(|| panic!("no such name: <{name}>"));
+        let address = self.addresses.get(name).unwrap_or_else(|| panic!("no such name: <{name}>"));
         let address = canonical_socket(*address);
         let packed = match address.ip() {
             IpAddr::V4(ip) => pack_ipv4(ip, address.port()).to_vec(),
@@ -228,10 +204,7 @@ impl Line {
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
         let prefix = format!("{key}=");
-        let word = self
-            .rest
-            .split(' ')
-            .find(|word| word.starts_with(&prefix))?;
+        let word = self.rest.split(' ').find(|word| word.starts_with(&prefix))?;
         Some(&word[prefix.len()..])
     }
 }
@@ -252,20 +225,14 @@ fn lines(text: &str) -> Vec<Line> {
         if !goes_on && (line.is_empty() || line.starts_with('#')) {
             continue;
         }
-        let (piece, more) = line
-            .strip_suffix('\\')
-            .map_or((line, false), |piece| (piece, true));
+        let (piece, more) = line.strip_suffix('\\').map_or((line, false), |piece| (piece, true));
         if goes_on {
             let last = found.last_mut().expect("the line before goes on");
             last.rest.push_str(piece.trim_start_matches(' '));
         } else {
             let (word, rest) = split_word(piece);
             let (word, rest) = (word.to_string(), rest.to_string());
-            found.push(Line {
-                number: index + 1,
-                word,
-                rest,
-            });
+            found.push(Line { number: index + 1, word, rest });
         }
         goes_on = more;
     }
@@ -277,10 +244,7 @@ fn split_word(text: &str) -> (&str, &str) {
 }
 
 fn from_hex(digits: &str) -> Vec<u8> {
-    assert!(
-        digits.len().is_multiple_of(2),
-        "an odd number of digits: {digits}"
-    );
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits: {digits}");
     (0..digits.len())
         .step_by(2)
         .map(|at| {
@@ -298,10 +262,7 @@ mod tests {
     fn expressions_spell_bytes() {
         let mut file = VectorFile::read("name A 61*3 \"b c\" 64\naddress L 192.0.2.1:6881\n");
         assert_eq!(file.bytes("<A> 00"), b"aaab cd\0");
-        assert_eq!(
-            file.text("<A>\\x00<L>\\r\\n"),
-            b"aaab cd\0\xc0\0\x02\x01\x1a\xe1\r\n"
-        );
+        assert_eq!(file.text("<A>\\x00<L>\\r\\n"), b"aaab cd\0\xc0\0\x02\x01\x1a\xe1\r\n");
         assert_eq!(file.bytes("<L.ip>"), [192, 0, 2, 1]);
         file.set("cid", &[7; 8]);
         assert_eq!(file.bytes("<cid>"), [7; 8]);
@@ -311,10 +272,7 @@ mod tests {
     fn a_line_that_goes_on_is_one_line() {
         let file = VectorFile::read("session X\nvector V a title\nget a&\\\n  b=1 \\\n  c\n");
         let vector = &file.sessions[0].vectors[0];
-        assert_eq!(
-            (vector.id.as_str(), vector.title.as_str()),
-            ("V", "a title")
-        );
+        assert_eq!((vector.id.as_str(), vector.title.as_str()), ("V", "a title"));
         assert_eq!(vector.lines[0].rest, "a&b=1 c");
         assert_eq!(vector.lines[0].value("b"), None);
     }

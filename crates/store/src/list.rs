@@ -99,10 +99,7 @@ pub fn read_list(path: impl AsRef<Path>) -> Result<List, ListError> {
     let path = path.as_ref();
     File::open(path)
         .and_then(|file| parse_list(BufReader::with_capacity(128 * 1024, file)))
-        .map_err(|cause| ListError::Unreadable {
-            path: path.into(),
-            cause,
-        })
+        .map_err(|cause| ListError::Unreadable { path: path.into(), cause })
 }
 
 /// Reads a list from bytes.
@@ -165,9 +162,7 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 fn parse_line(line: &[u8]) -> Result<Option<Entry>, LineFault> {
     let mut columns = line.split(|&byte| byte == b'\t').map(<[u8]>::trim_ascii);
     let first = columns.next().unwrap_or_default();
-    let digits_end = first
-        .iter()
-        .position(|&byte| byte == b'#' || byte.is_ascii_whitespace());
+    let digits_end = first.iter().position(|&byte| byte == b'#' || byte.is_ascii_whitespace());
     let (digits, rest) = first.split_at(digits_end.unwrap_or(first.len()));
     let commented = rest.contains(&b'#');
     if digits.is_empty() && (commented || line.trim_ascii().is_empty()) {
@@ -176,22 +171,14 @@ fn parse_line(line: &[u8]) -> Result<Option<Entry>, LineFault> {
     let info_hash = parse_info_hash(digits)
         .ok_or_else(|| LineFault::NotAnInfoHash(excerpt(line.trim_ascii())))?;
     if commented {
-        return Ok(Some(Entry {
-            info_hash,
-            name: None,
-            banned: None,
-        }));
+        return Ok(Some(Entry { info_hash, name: None, banned: None }));
     }
     let name = columns.next().filter(|name| !name.is_empty()).map(text);
     let banned = match columns.next() {
         None | Some(b"") => None,
         Some(column) => Some(parse_ban(column)?),
     };
-    Ok(Some(Entry {
-        info_hash,
-        name,
-        banned,
-    }))
+    Ok(Some(Entry { info_hash, name, banned }))
 }
 
 /// Takes a v2 info_hash cut short as well as a whole one.
@@ -225,11 +212,7 @@ fn text(bytes: &[u8]) -> Box<str> {
 fn excerpt(bytes: &[u8]) -> Box<str> {
     let shown = bytes.iter().take(EXCERPT_CHARS_MAX);
     let printable = |&byte: &u8| {
-        if (b' '..=b'~').contains(&byte) {
-            char::from(byte)
-        } else {
-            '?'
-        }
+        if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '?' }
     };
     shown.map(printable).collect::<String>().into()
 }
@@ -248,11 +231,7 @@ mod tests {
     }
 
     fn bare(digits: &str) -> Entry {
-        Entry {
-            info_hash: hash(digits),
-            name: None,
-            banned: None,
-        }
+        Entry { info_hash: hash(digits), name: None, banned: None }
     }
 
     fn parse(text: impl AsRef<[u8]>) -> List {
@@ -290,10 +269,7 @@ mod tests {
 
     #[test]
     fn windows_line_ends_and_byte_order_mark_are_accepted() {
-        assert_eq!(
-            entries(format!("\u{feff}{A}\r\n\r\n{B}\r\n")),
-            [bare(A), bare(B)]
-        );
+        assert_eq!(entries(format!("\u{feff}{A}\r\n\r\n{B}\r\n")), [bare(A), bare(B)]);
         assert_eq!(entries("\u{feff}"), []);
         assert_eq!(entries("\u{feff}# comment\r\n"), []);
         // At the start of the file only.
@@ -321,24 +297,11 @@ mod tests {
             ("\t", row(None, None)),
             ("\t\tbanned:", row(None, Some(""))),
             ("\t\tbanned", row(None, Some(""))),
-            (
-                "\t#1 hits\tbanned:fake # sure\r",
-                row(Some("#1 hits"), Some("fake # sure")),
-            ),
-            (
-                " seen\tName\tBanned: by law: yes \tmore",
-                row(Some("Name"), Some("by law: yes")),
-            ),
-            (
-                "\tZo\u{eb}\tbanned:\u{eb}",
-                row(Some("Zo\u{eb}"), Some("\u{eb}")),
-            ),
+            ("\t#1 hits\tbanned:fake # sure\r", row(Some("#1 hits"), Some("fake # sure"))),
+            (" seen\tName\tBanned: by law: yes \tmore", row(Some("Name"), Some("by law: yes"))),
+            ("\tZo\u{eb}\tbanned:\u{eb}", row(Some("Zo\u{eb}"), Some("\u{eb}"))),
         ] {
-            assert_eq!(
-                entries(format!("{A}{columns}\n")),
-                [expected],
-                "{columns:?}"
-            );
+            assert_eq!(entries(format!("{A}{columns}\n")), [expected], "{columns:?}");
         }
     }
 
@@ -356,10 +319,7 @@ mod tests {
             problems(&text),
             [
                 "line 2: expected 40 or 64 hexadecimal digits, found \"hello world\"",
-                &format!(
-                    "line 4: expected 40 or 64 hexadecimal digits, found \"{}\"",
-                    &A[1..]
-                ),
+                &format!("line 4: expected 40 or 64 hexadecimal digits, found \"{}\"", &A[1..]),
                 "line 6: expected 40 or 64 hexadecimal digits, found \"name\"",
             ]
         );
@@ -381,19 +341,13 @@ mod tests {
     fn excerpt_is_short_and_printable() {
         let text = format!("\u{1b}[31m\u{eb}{}", "z".repeat(100));
         let expected = format!("?[31m??{}", "z".repeat(33));
-        assert_eq!(
-            parse(text).problems[0].what,
-            LineFault::NotAnInfoHash(expected.into())
-        );
+        assert_eq!(parse(text).problems[0].what, LineFault::NotAnInfoHash(expected.into()));
     }
 
     #[test]
     fn only_the_first_problems_are_kept_and_all_are_counted() {
         let list = parse("bad\n".repeat(250));
-        assert_eq!(
-            (list.problems.len(), list.problem_count),
-            (PROBLEMS_KEPT_MAX, 250)
-        );
+        assert_eq!((list.problems.len(), list.problem_count), (PROBLEMS_KEPT_MAX, 250));
         assert_eq!(list.problems[PROBLEMS_KEPT_MAX - 1].line, 100);
     }
 
@@ -418,11 +372,7 @@ mod tests {
         let mut line = Vec::new();
         let mut input = BufReader::new(repeat(b'a').take(64 << 20).chain(&b"\nnext"[..]));
         assert!(next_line(&mut input, &mut line).unwrap());
-        assert!(
-            line.capacity() < 4 * LINE_BYTES_MAX,
-            "{} bytes kept",
-            line.capacity()
-        );
+        assert!(line.capacity() < 4 * LINE_BYTES_MAX, "{} bytes kept", line.capacity());
         assert!(next_line(&mut input, &mut line).unwrap());
         assert_eq!(line, b"next");
         assert!(!next_line(&mut input, &mut line).unwrap());
@@ -431,9 +381,7 @@ mod tests {
     #[test]
     fn long_list_is_read_whole_from_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let lines: String = (0..100_000)
-            .map(|n| format!("{n:040x} film {n}\n"))
-            .collect();
+        let lines: String = (0..100_000).map(|n| format!("{n:040x} film {n}\n")).collect();
         std::fs::write(&file, lines).unwrap();
         let list = read_list(&file).unwrap();
         assert_eq!((list.entries.len(), list.problem_count), (100_000, 0));

@@ -85,8 +85,7 @@ mod tests {
     fn write(path: &Path, text: &str, modified_secs: u64) {
         fs::write(path, text).unwrap();
         let file = File::options().append(true).open(path).unwrap();
-        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified_secs))
-            .unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified_secs)).unwrap();
     }
 
     #[test]

@@ -41,32 +41,14 @@ impl Banner {
             ("listening on admin", &self.admin),
         ];
         for (what, addresses) in front_ends {
-            let list: Vec<_> = addresses
-                .iter()
-                .map(|address| address.to_string())
-                .collect();
-            let list = if list.is_empty() {
-                "nothing (off)".to_owned()
-            } else {
-                list.join(", ")
-            };
+            let list: Vec<_> = addresses.iter().map(|address| address.to_string()).collect();
+            let list = if list.is_empty() { "nothing (off)".to_owned() } else { list.join(", ") };
             push(&mut text, format_args!("{what}  {list}\n"));
         }
-        let udp = self
-            .udp
-            .iter()
-            .map(|address| url("udp", *address, "/announce"));
-        let http = self
-            .http
-            .iter()
-            .map(|address| url("http", *address, "/announce"));
+        let udp = self.udp.iter().map(|address| url("udp", *address, "/announce"));
+        let http = self.http.iter().map(|address| url("http", *address, "/announce"));
         push_urls(&mut text, "tracker URLs", udp.chain(http));
-        if self
-            .udp
-            .iter()
-            .chain(&self.http)
-            .any(|address| address.ip().is_unspecified())
-        {
+        if self.udp.iter().chain(&self.http).any(|address| address.ip().is_unspecified()) {
             text.push_str("  (and every other address and name of this host)\n");
         }
         push_urls(
@@ -79,10 +61,7 @@ impl Banner {
             "operator",
             self.admin.iter().map(|address| url("http", *address, "/")),
         );
-        let metrics = self
-            .admin
-            .iter()
-            .map(|address| url("http", *address, "/metrics"));
+        let metrics = self.admin.iter().map(|address| url("http", *address, "/metrics"));
         push_urls(&mut text, "metrics", metrics);
         text
     }
@@ -116,9 +95,7 @@ mod tests {
     use super::*;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
-        list.iter()
-            .map(|address| address.parse().unwrap())
-            .collect()
+        list.iter().map(|address| address.parse().unwrap()).collect()
     }
 
     #[test]

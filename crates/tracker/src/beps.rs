@@ -47,25 +47,11 @@ const fn yes(
     module: &'static str,
     proofs: &'static [&'static str],
 ) -> Bep {
-    Bep {
-        number,
-        title,
-        support: Support::Yes,
-        note,
-        module,
-        proofs,
-    }
+    Bep { number, title, support: Support::Yes, note, module, proofs }
 }
 
 const fn other(number: u32, title: &'static str, support: Support, note: &'static str) -> Bep {
-    Bep {
-        number,
-        title,
-        support,
-        note,
-        module: "",
-        proofs: &[],
-    }
+    Bep { number, title, support, note, module: "", proofs: &[] }
 }
 
 /// Every BEP that matters, by number.
@@ -75,20 +61,14 @@ pub const BEPS: &[Bep] = &[
         "The BitTorrent Protocol Specification",
         "HTTP announces; dictionaries with sorted keys",
         "crates/proto/src/http",
-        &[
-            "crates/proto/testdata/http/session.txt",
-            "tests/scenarios/sequence_a.scn",
-        ],
+        &["crates/proto/testdata/http/session.txt", "tests/scenarios/sequence_a.scn"],
     ),
     yes(
         7,
         "IPv6 Tracker Extension",
         "`peers6`; one peer per address; `ipv4` and `ipv6` parameters are ignored, since they could name a victim",
         "crates/engine/src/swarm/select.rs",
-        &[
-            "crates/proto/testdata/http/session.txt",
-            "tests/scenarios/http_both_families.scn",
-        ],
+        &["crates/proto/testdata/http/session.txt", "tests/scenarios/http_both_families.scn"],
     ),
     other(
         8,
@@ -115,10 +95,7 @@ pub const BEPS: &[Bep] = &[
         "Extension for partial seeds",
         "`paused` over HTTP and as event 4 over UDP; `downloaders` in scrapes",
         "crates/engine/src/swarm/decide.rs",
-        &[
-            "crates/proto/testdata/http/session.txt",
-            "tests/scenarios/partial_seeds.scn",
-        ],
+        &["crates/proto/testdata/http/session.txt", "tests/scenarios/partial_seeds.scn"],
     ),
     yes(
         23,
@@ -184,16 +161,9 @@ pub fn reference() -> String {
          | BEP | Title | Followed | How | Where | Proved by |\n|---|---|---|---|---|---|\n",
     );
     for bep in BEPS {
-        let module = if bep.module.is_empty() {
-            String::new()
-        } else {
-            format!("`{}`", bep.module)
-        };
-        let proofs: Vec<_> = bep
-            .proofs
-            .iter()
-            .map(|proof| format!("`{proof}`"))
-            .collect();
+        let module =
+            if bep.module.is_empty() { String::new() } else { format!("`{}`", bep.module) };
+        let proofs: Vec<_> = bep.proofs.iter().map(|proof| format!("`{proof}`")).collect();
         text.push_str(&format!(
             "| {} | {} | {} | {} | {module} | {} |\n",
             bep.number,
@@ -217,23 +187,9 @@ mod tests {
     #[test]
     fn every_claim_has_a_place_and_a_proof() {
         for bep in BEPS {
-            assert_eq!(
-                bep.support == Support::Yes,
-                !bep.proofs.is_empty(),
-                "BEP {}",
-                bep.number
-            );
-            for path in bep
-                .proofs
-                .iter()
-                .chain([&bep.module])
-                .filter(|path| !path.is_empty())
-            {
-                assert!(
-                    Path::new(ROOT).join(path).exists(),
-                    "BEP {}: no {path}",
-                    bep.number
-                );
+            assert_eq!(bep.support == Support::Yes, !bep.proofs.is_empty(), "BEP {}", bep.number);
+            for path in bep.proofs.iter().chain([&bep.module]).filter(|path| !path.is_empty()) {
+                assert!(Path::new(ROOT).join(path).exists(), "BEP {}: no {path}", bep.number);
             }
         }
         assert!(BEPS.is_sorted_by_key(|bep| bep.number));

@@ -71,7 +71,12 @@ impl Sockets {
         loop {
             let port = free_port(config)?;
             match Self::bind_to(config, workers, port) {
-                Err(error) if error.cause.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {
+                // Another port does not help whoever named one.
+                Err(error)
+                    if error.cause.kind() == io::ErrorKind::AddrInUse
+                        && error.address.port() == port
+                        && attempts > 0 =>
+                {
                     attempts -= 1;
                 }
                 result => return result,
@@ -109,9 +114,7 @@ impl Sockets {
         }
         for &address in &listen.admin.addresses {
             let listener = tcp::listen(address, false, TCP_BACKLOG);
-            sockets
-                .admin
-                .push(listener.map_err(|cause| fail("admin", address, cause))?);
+            sockets.admin.push(listener.map_err(|cause| fail("admin", address, cause))?);
         }
         Ok(sockets)
     }
@@ -125,10 +128,7 @@ impl Sockets {
     ) -> Result<(), BindError> {
         match bound {
             Ok(bound) => {
-                to(self)
-                    .iter_mut()
-                    .zip(bound)
-                    .for_each(|(worker, socket)| worker.push(socket));
+                to(self).iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
                 Ok(())
             }
             Err(error) if from_port && family_missing(&error.cause) && error.address.is_ipv6() => {
@@ -141,30 +141,21 @@ impl Sockets {
 }
 
 fn fail(service: &'static str, address: SocketAddr, cause: io::Error) -> BindError {
-    BindError {
-        service,
-        address,
-        cause,
-    }
+    BindError { service, address, cause }
 }
 
 fn addresses(listeners: &Listeners, port: u16) -> impl Iterator<Item = SocketAddr> {
     let from_port = listeners.from_port;
-    listeners
-        .addresses
-        .iter()
-        .map(move |&address| match (from_port, address.port()) {
-            (true, 0) => SocketAddr::new(address.ip(), port),
-            _ => address,
-        })
+    listeners.addresses.iter().map(move |&address| match (from_port, address.port()) {
+        (true, 0) => SocketAddr::new(address.ip(), port),
+        _ => address,
+    })
 }
 
 /// A port that nobody uses at the moment, found by binding to it.
 fn free_port(config: &Config) -> Result<u16, BindError> {
     let listen = &config.listen;
-    let from_port = [&listen.udp, &listen.http]
-        .into_iter()
-        .filter(|kind| kind.from_port);
+    let from_port = [&listen.udp, &listen.http].into_iter().filter(|kind| kind.from_port);
     let Some(&address) = from_port.flat_map(|kind| &kind.addresses).next() else {
         return Ok(0);
     };
@@ -176,17 +167,10 @@ fn free_port(config: &Config) -> Result<u16, BindError> {
 fn udp(options: &UdpOptions, workers: usize) -> io::Result<Vec<UdpSocket>> {
     // Sockets that share a port would share it with a second tracker as well, and each would get
     // some of the other's clients. A socket that does not share finds out.
-    UdpSocket::bind(&UdpOptions {
-        reuse_port: false,
-        ..options.clone()
-    })
-    .map(drop)?;
+    UdpSocket::bind(&UdpOptions { reuse_port: false, ..options.clone() }).map(drop)?;
     let first = UdpSocket::bind(options)?;
     // Any port is any port once: all workers get the one that the first got.
-    let options = UdpOptions {
-        address: first.local_addr(),
-        ..options.clone()
-    };
+    let options = UdpOptions { address: first.local_addr(), ..options.clone() };
     let others = (1..workers).map(|_| UdpSocket::bind(&options));
     iter::once(Ok(first)).chain(others).collect()
 }

@@ -55,11 +55,7 @@ pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: &[(OsString, OsString)],
 ) -> Result<Command, UsageError> {
-    let mut reader = Reader {
-        args: args.collect(),
-        next: 0,
-        ..Reader::default()
-    };
+    let mut reader = Reader { args: args.collect(), next: 0, ..Reader::default() };
     let mut sources = Sources::default();
     read_environment(env, &mut sources);
     while let Some(arg) = reader.take() {
@@ -75,9 +71,7 @@ pub fn parse(
         }
     }
     if !reader.faults.is_empty() {
-        return Err(UsageError {
-            faults: reader.faults,
-        });
+        return Err(UsageError { faults: reader.faults });
     }
     Ok(match reader.command {
         None | Some(CommandWord::Serve) => Command::Serve(sources),
@@ -134,18 +128,13 @@ impl Reader {
         match (found, self.command) {
             (Some((_, command)), None) => self.command = Some(*command),
             (Some((word, _)), Some(_)) => {
-                self.faults
-                    .push(format!("{word} is a second command; one is allowed"));
+                self.faults.push(format!("{word} is a second command; one is allowed"));
             }
             (None, _) => {
                 let word = arg.to_string_lossy();
                 let hint = hint(nearest(&word, COMMANDS.iter().map(|(word, _)| *word)), "");
                 // A stray word may be a part of a secret that was not quoted.
-                let shown = if hint.is_empty() {
-                    "a stray word".into()
-                } else {
-                    printable(&word)
-                };
+                let shown = if hint.is_empty() { "a stray word".into() } else { printable(&word) };
                 let fault = format!("{shown} is neither a command nor the value of a flag{hint}");
                 self.faults.push(fault);
             }
@@ -185,9 +174,7 @@ impl Reader {
         sources: &mut Sources,
     ) {
         let is_switch = options.iter().all(|(_, implied)| implied.is_some());
-        let is_bool = options
-            .iter()
-            .any(|(option, _)| OPTIONS[*option].kind.is_bool());
+        let is_bool = options.iter().any(|(option, _)| OPTIONS[*option].kind.is_bool());
         let value = if is_switch {
             match attached.as_ref().map(|value| value.to_str()) {
                 None | Some(Some("true" | "1")) => OsString::new(),
@@ -237,16 +224,11 @@ impl Reader {
 /// Splits a flag into its name, without dashes, and the value after an equals sign.
 fn flag_of(arg: &OsStr) -> Option<(String, Option<OsString>)> {
     let bytes = arg.as_encoded_bytes();
-    let body = bytes
-        .strip_prefix(b"--")
-        .or_else(|| bytes.strip_prefix(b"-"))?;
+    let body = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-"))?;
     if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
         return None;
     }
-    let end = body
-        .iter()
-        .position(|byte| *byte == b'=')
-        .unwrap_or(body.len());
+    let end = body.iter().position(|byte| *byte == b'=').unwrap_or(body.len());
     let dashes = bytes.len() - body.len();
     let value = (end < body.len()).then(|| split_off(arg, dashes + end + 1));
     Some((String::from_utf8_lossy(&body[..end]).into_owned(), value))
@@ -279,17 +261,11 @@ fn flag_meaning(name: &str) -> Option<Meaning> {
         return Some(Meaning::Options(vec![(option, None)]));
     }
     if let Some((_, takes_value)) = IGNORED.iter().find(|(ignored, _)| *ignored == name) {
-        return Some(Meaning::Ignored {
-            takes_value: *takes_value,
-        });
+        return Some(Meaning::Ignored { takes_value: *takes_value });
     }
     let mut options = Vec::new();
     for (option, row) in OPTIONS.iter().enumerate() {
-        for alias in row
-            .aliases
-            .iter()
-            .filter(|alias| alias.flags.contains(&name))
-        {
+        for alias in row.aliases.iter().filter(|alias| alias.flags.contains(&name)) {
             options.push((option, alias.implies));
         }
     }
@@ -297,42 +273,22 @@ fn flag_meaning(name: &str) -> Option<Meaning> {
 }
 
 fn unknown_flag(name: &str) -> String {
-    let aliases = OPTIONS
-        .iter()
-        .flat_map(|row| row.aliases)
-        .flat_map(|alias| alias.flags);
-    let long = aliases
-        .copied()
-        .chain(["help", "version", "config"])
-        .filter(|name| name.len() > 1);
+    let aliases = OPTIONS.iter().flat_map(|row| row.aliases).flat_map(|alias| alias.flags);
+    let long = aliases.copied().chain(["help", "version", "config"]).filter(|name| name.len() > 1);
     let nearest = nearest(name, long).or_else(|| nearest_key(name));
-    format!(
-        "unknown flag {}{}",
-        dashed(&printable(name)),
-        hint(nearest, "--")
-    )
+    format!("unknown flag {}{}", dashed(&printable(name)), hint(nearest, "--"))
 }
 
 fn hint(nearest: Option<&str>, dashes: &str) -> String {
-    nearest
-        .map(|name| format!("; did you mean {dashes}{name}?"))
-        .unwrap_or_default()
+    nearest.map(|name| format!("; did you mean {dashes}{name}?")).unwrap_or_default()
 }
 
 fn dashed(name: &str) -> String {
-    if name.chars().count() == 1 {
-        format!("-{name}")
-    } else {
-        format!("--{name}")
-    }
+    if name.chars().count() == 1 { format!("-{name}") } else { format!("--{name}") }
 }
 
 fn help() -> String {
-    format!(
-        "{}: a BitTorrent tracker\n\n{HELP_HEAD}{}",
-        version(),
-        render::help()
-    )
+    format!("{}: a BitTorrent tracker\n\n{HELP_HEAD}{}", version(), render::help())
 }
 
 const COMMANDS: &[(&str, CommandWord)] = &[
@@ -381,18 +337,12 @@ mod tests {
     use crate::config::{Config, Problem, TorrentAccess};
 
     fn os(texts: &[&str]) -> impl Iterator<Item = OsString> {
-        texts
-            .iter()
-            .map(OsString::from)
-            .collect::<Vec<_>>()
-            .into_iter()
+        texts.iter().map(OsString::from).collect::<Vec<_>>().into_iter()
     }
 
     fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
-        let env: Vec<_> = env
-            .iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
-            .collect();
+        let env: Vec<_> =
+            env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
         match parse(os(args), &env).unwrap() {
             Command::Serve(sources) => Config::load(&sources).map(|loaded| loaded.config),
             other => panic!("{other:?}"),
@@ -434,10 +384,7 @@ mod tests {
             assert_eq!(load(args, &[]).unwrap().scrape.full, full, "{args:?}");
         }
         assert_eq!(load(&["-debug"], &[]).unwrap().log.level.word(), "debug");
-        assert_eq!(
-            load(&["-debug=false"], &[]).unwrap().log.level.word(),
-            "info"
-        );
+        assert_eq!(load(&["-debug=false"], &[]).unwrap().log.level.word(), "info");
         assert_eq!(faults(&["-debug=maybe"]), ["--debug takes true or false"]);
     }
 
@@ -480,14 +427,9 @@ mod tests {
     fn chihayas_own_flags_are_understood() {
         assert_eq!(load(&["-maxprocs", "3"], &[]).unwrap().listen.workers, 3);
         let args = ["-profile", "cpu.prof", "-logtostderr", "check"];
-        let Command::Check(sources) = parse(os(&args), &[]).unwrap() else {
-            panic!("not check")
-        };
+        let Command::Check(sources) = parse(os(&args), &[]).unwrap() else { panic!("not check") };
         let warnings: Vec<_> = sources.warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            warnings,
-            ["--profile: has no effect", "--logtostderr: has no effect"]
-        );
+        assert_eq!(warnings, ["--profile: has no effect", "--logtostderr: has no effect"]);
     }
 
     #[test]
@@ -511,10 +453,7 @@ mod tests {
                 "-s needs a value",
             ]
         );
-        assert_eq!(
-            faults(&["check", "serve"]),
-            ["serve is a second command; one is allowed"]
-        );
+        assert_eq!(faults(&["check", "serve"]), ["serve is a second command; one is allowed"]);
     }
 
     #[test]
@@ -549,16 +488,10 @@ mod tests {
     #[test]
     fn help_and_version_have_many_names() {
         for args in [["-h"], ["-help"], ["--help"], ["help"]] {
-            assert!(
-                matches!(parse(os(&args), &[]), Ok(Command::Help(_))),
-                "{args:?}"
-            );
+            assert!(matches!(parse(os(&args), &[]), Ok(Command::Help(_))), "{args:?}");
         }
         for args in [["-v"], ["-version"], ["--version"], ["version"]] {
-            assert!(
-                matches!(parse(os(&args), &[]), Ok(Command::Version)),
-                "{args:?}"
-            );
+            assert!(matches!(parse(os(&args), &[]), Ok(Command::Version)), "{args:?}");
         }
     }
 
@@ -575,19 +508,12 @@ mod tests {
             (bad(b"SKEP__\xff"), bad(b"1")),
             (bad(b"SKEP__MODE"), bad(b"\xff")),
         ];
-        let args = [
-            bad(b"--listen.secret=\xff"),
-            bad(b"--config"),
-            bad(b"/no/\xff"),
-        ];
+        let args = [bad(b"--listen.secret=\xff"), bad(b"--config"), bad(b"/no/\xff")];
         let Command::Serve(sources) = parse(args.into_iter(), &env).unwrap() else {
             panic!("not serve")
         };
-        let problems: Vec<_> = Config::load(&sources)
-            .unwrap_err()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let problems: Vec<_> =
+            Config::load(&sources).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 4, "{problems:?}");
     }
 }

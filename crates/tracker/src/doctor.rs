@@ -43,10 +43,7 @@ impl Conntrack {
             let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
             fs::read_to_string(path).ok()?.trim().parse().ok()
         };
-        Some(Self {
-            entries: number("count")?,
-            entries_max: number("max")?,
-        })
+        Some(Self { entries: number("count")?, entries_max: number("max")? })
     }
 }
 
@@ -54,15 +51,10 @@ impl Host {
     /// Returns a sentence for each limit that will hurt.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [
-            self.receive_buffer(),
-            self.open_files(),
-            self.conntrack_fill(),
-            self.ipv6(),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        [self.receive_buffer(), self.open_files(), self.conntrack_fill(), self.ipv6()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn receive_buffer(&self) -> Option<String> {
@@ -94,10 +86,7 @@ impl Host {
     }
 
     fn conntrack_fill(&self) -> Option<String> {
-        let Conntrack {
-            entries,
-            entries_max,
-        } = self.conntrack?;
+        let Conntrack { entries, entries_max } = self.conntrack?;
         (entries_max > 0 && entries >= entries_max / 5 * 4).then(|| {
             format!(
                 "the firewall tracks {entries} of at most {entries_max} connections; when the table \
@@ -129,10 +118,7 @@ mod tests {
             receive_buffer_bytes_max: Some(8 << 20),
             open_files_max: Some(65_536),
             http_connections_max: 16_384,
-            conntrack: Some(Conntrack {
-                entries: 10,
-                entries_max: 65_536,
-            }),
+            conntrack: Some(Conntrack { entries: 10, entries_max: 65_536 }),
             ipv6_missing: Vec::new(),
         }
     }
@@ -141,9 +127,7 @@ mod tests {
     fn warning(change: impl FnOnce(&mut Host)) -> String {
         let mut host = healthy();
         change(&mut host);
-        let [warning] = &*host.warnings() else {
-            panic!("{:?}", host.warnings())
-        };
+        let [warning] = &*host.warnings() else { panic!("{:?}", host.warnings()) };
         warning.clone()
     }
 
@@ -159,27 +143,15 @@ mod tests {
             host.receive_buffer_bytes = Some(212_992);
             host.receive_buffer_bytes_max = Some(212_992);
         });
-        assert!(
-            text.contains("hold 212992 bytes instead of 8388608"),
-            "{text}"
-        );
-        assert!(
-            text.contains("because net.core.rmem_max is 212992"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("sysctl -w net.core.rmem_max=8388608"),
-            "{text}"
-        );
+        assert!(text.contains("hold 212992 bytes instead of 8388608"), "{text}");
+        assert!(text.contains("because net.core.rmem_max is 212992"), "{text}");
+        assert!(text.ends_with("sysctl -w net.core.rmem_max=8388608"), "{text}");
     }
 
     #[test]
     fn few_open_files_are_compared_with_the_bound_on_connections() {
         let text = warning(|host| host.open_files_max = Some(1024));
-        assert!(
-            text.contains("may open 1024 files, but http.connections_max is 16384"),
-            "{text}"
-        );
+        assert!(text.contains("may open 1024 files, but http.connections_max is 16384"), "{text}");
         assert!(text.contains("at least 16448"), "{text}");
         let mut off = healthy();
         (off.open_files_max, off.http_connections_max) = (Some(64), 0);
@@ -188,12 +160,7 @@ mod tests {
 
     #[test]
     fn connection_table_is_warned_of_before_it_is_full() {
-        let fill = |entries| {
-            Some(Conntrack {
-                entries,
-                entries_max: 1000,
-            })
-        };
+        let fill = |entries| Some(Conntrack { entries, entries_max: 1000 });
         let text = warning(|host| host.conntrack = fill(800));
         assert!(text.contains("800 of at most 1000"), "{text}");
         let mut host = healthy();
@@ -204,9 +171,6 @@ mod tests {
     #[test]
     fn front_ends_without_ipv6_are_named() {
         let text = warning(|host| host.ipv6_missing = vec!["UDP", "HTTP"]);
-        assert!(
-            text.starts_with("no IPv6 listener for UDP and HTTP:"),
-            "{text}"
-        );
+        assert!(text.starts_with("no IPv6 listener for UDP and HTTP:"), "{text}");
     }
 }

@@ -40,11 +40,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
     let mut sizes = ListSizes::default();
     let access = &config.access;
     let torrents = read(access.torrents_file.as_deref(), seed, &mut sizes.bad_lines)?;
-    let torrents_denied = read(
-        access.torrents_deny_file.as_deref(),
-        seed,
-        &mut sizes.bad_lines,
-    )?;
+    let torrents_denied = read(access.torrents_deny_file.as_deref(), seed, &mut sizes.bad_lines)?;
     sizes.listed = torrents.len() as u64;
     sizes.denied = torrents_denied.len() as u64;
     let rules = Rules {
@@ -65,15 +61,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         header: config.proxy.header.as_str().into(),
     };
     let (answers, scrapes) = (answer_settings(config), scrape_settings(config));
-    Ok((
-        Policy {
-            answers,
-            scrapes,
-            rules,
-            proxies,
-        },
-        sizes,
-    ))
+    Ok((Policy { answers, scrapes, rules, proxies }, sizes))
 }
 
 /// The settings of the swarms, which stay until the end of the process.
@@ -127,11 +115,7 @@ fn scrape_settings(config: &Config) -> ScrapeSettings {
 }
 
 fn ranges(networks: &[IpNet]) -> AddressRanges {
-    AddressRanges::new(
-        networks
-            .iter()
-            .map(|network| (network.addr(), network.prefix_len())),
-    )
+    AddressRanges::new(networks.iter().map(|network| (network.addr(), network.prefix_len())))
 }
 
 fn prefixes(texts: &[String]) -> ClientPrefixes {
@@ -151,20 +135,10 @@ fn read(path: Option<&Path>, seed: &Seed, bad_lines: &mut u64) -> Result<Torrent
         let more = list.problem_count - LINES_LOGGED_MAX as u64;
         tracing::warn!(file = %path.display(), more, "further lines are skipped");
     }
-    let torrents = list.entries.into_iter().map(
-        |Entry {
-             info_hash,
-             name,
-             banned,
-             ..
-         }| {
-            ListedTorrent {
-                info_hash,
-                name,
-                banned,
-            }
-        },
-    );
+    let torrents = list
+        .entries
+        .into_iter()
+        .map(|Entry { info_hash, name, banned, .. }| ListedTorrent { info_hash, name, banned });
     Ok(TorrentList::new(seed.clone(), torrents))
 }
 

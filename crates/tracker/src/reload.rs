@@ -47,10 +47,7 @@ impl Reloader {
     #[must_use]
     pub fn new(loaded: Loaded, affected: Affected) -> Self {
         let watched = watched(&loaded.config);
-        Self {
-            state: Mutex::new(State { loaded, watched }),
-            affected,
-        }
+        Self { state: Mutex::new(State { loaded, watched }), affected }
     }
 
     /// Seconds between two looks at the list files.
@@ -69,10 +66,7 @@ impl Reloader {
     pub fn poll(&self) {
         let mut state = self.state.lock();
         // All are asked: each remembers what it saw.
-        let changed = state
-            .watched
-            .iter_mut()
-            .fold(false, |any, file| file.changed() | any);
+        let changed = state.watched.iter_mut().fold(false, |any, file| file.changed() | any);
         if changed {
             self.apply(&state.loaded.config);
         }
@@ -102,9 +96,7 @@ impl Reloader {
         // Before the lists are read, so that a change during the reading is seen at the next look.
         state.watched = watched(&loaded.config);
         if self.apply(&loaded.config) {
-            self.affected
-                .store
-                .configure(&policy::swarm_settings(&loaded.config));
+            self.affected.store.configure(&policy::swarm_settings(&loaded.config));
             state.loaded = loaded;
         }
     }
@@ -116,13 +108,9 @@ impl Reloader {
                 let policy = Arc::new(policy);
                 self.affected.policy.store(policy.clone());
                 if !policy.rules.serves_all() {
-                    self.affected
-                        .store
-                        .retain(&|info_hash| policy.rules.serves(info_hash));
+                    self.affected.store.retain(&|info_hash| policy.rules.serves(info_hash));
                 }
-                self.affected
-                    .gauges
-                    .set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+                self.affected.gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
                 self.note(true);
                 tracing::info!(
                     listed = sizes.listed,

@@ -43,10 +43,7 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     for warning in host(&config, running.bound()).warnings() {
         tracing::warn!("{warning}");
     }
-    match signals
-        .until_the_end(&running)
-        .and_then(|()| running.stop())
-    {
+    match signals.until_the_end(&running).and_then(|()| running.stop()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(died) => failed(&died),
     }
@@ -102,20 +99,13 @@ struct Signals {
 impl Signals {
     /// From here on none of them ends the process by itself.
     fn catch() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hang_up = signal(SignalKind::hangup())?;
         drop(entered);
-        Ok(Self {
-            runtime,
-            terminate,
-            interrupt,
-            hang_up,
-        })
+        Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
     /// Waits for the signal to stop; reloads on SIGHUP meanwhile.

@@ -94,10 +94,7 @@ impl MemoryStore {
     pub fn new(settings: &SwarmSettings, seed: Seed) -> Self {
         let settings = of_one_shard(settings);
         let shard = || Aligned(Mutex::new(Shard::new(settings.clone(), seed.clone())));
-        Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-            seed,
-        }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), seed }
     }
 
     fn shard(&self, info_hash: &InfoHash) -> &Mutex<Shard> {

@@ -99,10 +99,8 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let sockets = Sockets::bind(&config, count)?;
     let bound = bound(&sockets).map_err(StartError::Socket)?;
 
-    let store: Arc<dyn PeerStore> = Arc::new(MemoryStore::new(
-        &policy::swarm_settings(&config),
-        seed.clone(),
-    ));
+    let store: Arc<dyn PeerStore> =
+        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
     let gauges = Arc::new(Gauges::default());
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
@@ -141,14 +139,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keeper(&reloader)?;
     let workers = parts.workers;
-    Ok(Running {
-        bound,
-        clock,
-        store,
-        reloader,
-        admin,
-        workers,
-    })
+    Ok(Running { bound, clock, store, reloader, admin, workers })
 }
 
 impl Running {
@@ -221,10 +212,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn worker(&mut self) -> Worker {
-        Worker::new(
-            self.shared.clone(),
-            self.counters.next().unwrap_or_default(),
-        )
+        Worker::new(self.shared.clone(), self.counters.next().unwrap_or_default())
     }
 
     fn spawn_udp(&mut self, sockets: Vec<Vec<skep_net::udp::UdpSocket>>) -> Result<(), StartError> {
@@ -249,9 +237,7 @@ impl Parts<'_> {
         listeners: Vec<Vec<TcpListener>>,
         site: &Site,
     ) -> Result<(), StartError> {
-        let Shared {
-            store, seed, clock, ..
-        } = self.shared.clone();
+        let Shared { store, seed, clock, .. } = self.shared.clone();
         let stats = Stats::new(store, seed, clock);
         let http = HttpShared::new(http_limits(self.config), site.clone(), stats);
         for (number, listeners) in listeners.into_iter().enumerate() {
@@ -273,9 +259,7 @@ impl Parts<'_> {
         for (number, listener) in listeners.into_iter().enumerate() {
             let (state, shutdown) = (state.clone(), self.shared.shutdown.clone());
             self.spawn(format!("skep-admin-{number}"), move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(admin::serve(listener, state, async move {
                     shutdown.wait().await;
                 }))
@@ -364,11 +348,7 @@ fn connection_ids(config: &Config, clock: &Clock) -> Result<ConnectionIds, Start
         }
     };
     let slot_secs = config.listen.connection_id_secs;
-    Ok(ConnectionIds::new(
-        key,
-        slot_secs,
-        clock.unix_secs_at_start(),
-    ))
+    Ok(ConnectionIds::new(key, slot_secs, clock.unix_secs_at_start()))
 }
 
 /// Folds a secret text of any length into a key; several trackers with one text get one key.

@@ -132,10 +132,7 @@ impl Stats {
         }
         self.begun.fetch_add(1, Ordering::AcqRel);
         let snapshot = Arc::new(count(&*self.store, &self.seed, ENDPOINTS_MAX));
-        self.last.store(Some(Arc::new(Counted {
-            at: now,
-            snapshot: Arc::clone(&snapshot),
-        })));
+        self.last.store(Some(Arc::new(Counted { at: now, snapshot: Arc::clone(&snapshot) })));
         snapshot
     }
 }
@@ -147,12 +144,7 @@ fn count(store: &dyn PeerStore, seed: &Seed, endpoints_max: usize) -> Snapshot {
         snapshot.torrents += 1;
         snapshot.active_torrents += u64::from(counts.seeders + counts.incomplete() > 0);
     });
-    let mut sample = Sample {
-        seed,
-        endpoints_max,
-        halvings: 0,
-        endpoints: HashMap::new(),
-    };
+    let mut sample = Sample { seed, endpoints_max, halvings: 0, endpoints: HashMap::new() };
     store.for_each_peer(&mut |endpoint, class, peer_id| sample.add(endpoint, class, peer_id));
     sample.fill(&mut snapshot);
     snapshot
@@ -187,18 +179,11 @@ impl Sample<'_> {
         if hash.leading_zeros() < self.halvings {
             return;
         }
-        let role = if class == PeerClass::Seeder {
-            SEEDS
-        } else {
-            LEECHES
-        };
+        let role = if class == PeerClass::Seeder { SEEDS } else { LEECHES };
         match self.endpoints.entry(hash) {
             Entry::Occupied(mut seen) => seen.get_mut().flags |= role,
             Entry::Vacant(place) => {
-                let mut seen = Seen {
-                    flags: role,
-                    client: [0; clients::PREFIX_BYTES],
-                };
+                let mut seen = Seen { flags: role, client: [0; clients::PREFIX_BYTES] };
                 if endpoint.len() == IPV4_BYTES {
                     seen.flags |= IPV4;
                 }
@@ -213,8 +198,7 @@ impl Sample<'_> {
         if self.endpoints.len() > self.endpoints_max {
             self.halvings += 1;
             let halvings = self.halvings;
-            self.endpoints
-                .retain(|hash, _| hash.leading_zeros() >= halvings);
+            self.endpoints.retain(|hash, _| hash.leading_zeros() >= halvings);
         }
     }
 
@@ -242,10 +226,7 @@ impl Sample<'_> {
 }
 
 fn scale(snapshot: &mut Snapshot, halvings: u32) {
-    let clients = snapshot
-        .clients
-        .iter_mut()
-        .flat_map(|client| &mut client.versions);
+    let clients = snapshot.clients.iter_mut().flat_map(|client| &mut client.versions);
     let numbers = [
         &mut snapshot.peers,
         &mut snapshot.peers_seeder_only,
@@ -273,10 +254,7 @@ fn by_client(prefixes: &HashMap<[u8; clients::PREFIX_BYTES], u64>) -> Vec<Client
             let mut versions: Vec<_> = versions.into_iter().collect();
             versions.sort_unstable_by(|(a, more), (b, less)| (less, a).cmp(&(more, b)));
             if versions.len() > VERSIONS_MAX {
-                let rest = versions
-                    .drain(VERSIONS_MAX - 1..)
-                    .map(|(_, number)| number)
-                    .sum();
+                let rest = versions.drain(VERSIONS_MAX - 1..).map(|(_, number)| number).sum();
                 versions.push((OTHER.into(), rest));
             }
             Client { name, versions }

@@ -25,15 +25,11 @@ impl AddressRanges {
             match ip {
                 IpAddr::V4(ip) => {
                     let host = u32::MAX.checked_shr(u32::from(prefix_bits)).unwrap_or(0);
-                    ranges
-                        .ipv4
-                        .push((ip.to_bits() & !host, ip.to_bits() | host));
+                    ranges.ipv4.push((ip.to_bits() & !host, ip.to_bits() | host));
                 }
                 IpAddr::V6(ip) => {
                     let host = u128::MAX.checked_shr(u32::from(prefix_bits)).unwrap_or(0);
-                    ranges
-                        .ipv6
-                        .push((ip.to_bits() & !host, ip.to_bits() | host));
+                    ranges.ipv6.push((ip.to_bits() & !host, ip.to_bits() | host));
                 }
             }
         }
@@ -97,22 +93,10 @@ mod tests {
             (parse("192.0.2.7"), 32),
             (parse("2001:db8::"), 32),
         ]);
-        for inside in [
-            "10.0.0.0",
-            "10.1.2.3",
-            "10.255.255.255",
-            "192.0.2.7",
-            "2001:db8::1",
-        ] {
+        for inside in ["10.0.0.0", "10.1.2.3", "10.255.255.255", "192.0.2.7", "2001:db8::1"] {
             assert!(ranges.contains(parse(inside)), "{inside}");
         }
-        for outside in [
-            "9.255.255.255",
-            "11.0.0.0",
-            "192.0.2.6",
-            "192.0.2.8",
-            "2001:db9::",
-        ] {
+        for outside in ["9.255.255.255", "11.0.0.0", "192.0.2.6", "192.0.2.8", "2001:db9::"] {
             assert!(!ranges.contains(parse(outside)), "{outside}");
         }
         assert!(AddressRanges::new([(parse("1.2.3.4"), 0)]).contains(parse("250.1.1.1")));

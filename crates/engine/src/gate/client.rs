@@ -28,9 +28,7 @@ impl ClientPrefixes {
     fn matches(&self, peer_id: &PeerId) -> bool {
         let id = peer_id.as_bytes();
         let behind_dash = id.strip_prefix(b"-").unwrap_or(id);
-        self.0
-            .iter()
-            .any(|prefix| id.starts_with(prefix) || behind_dash.starts_with(prefix))
+        self.0.iter().any(|prefix| id.starts_with(prefix) || behind_dash.starts_with(prefix))
     }
 }
 

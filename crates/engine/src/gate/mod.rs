@@ -148,9 +148,7 @@ impl Rules {
     /// # Errors
     /// The refusal of the first gate that says no.
     pub fn admit(&self, announce: &Announce) -> Result<(), Refusal<'_>> {
-        GATES
-            .iter()
-            .try_for_each(|gate| (gate.check)(self, announce))
+        GATES.iter().try_for_each(|gate| (gate.check)(self, announce))
     }
 
     /// Whether a torrent may be announced and scraped.
@@ -190,11 +188,7 @@ mod tests {
 
     #[test]
     fn every_refusal_belongs_to_one_gate() {
-        let mut given: Vec<_> = GATES
-            .iter()
-            .flat_map(|gate| gate.refusals)
-            .copied()
-            .collect();
+        let mut given: Vec<_> = GATES.iter().flat_map(|gate| gate.refusals).copied().collect();
         given.sort_unstable();
         let mut known = Refusal::LABELS;
         known.sort_unstable();

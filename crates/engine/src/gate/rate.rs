@@ -36,13 +36,7 @@ impl RateTable {
     /// `per_minute_max` events, 0 for no limit; widths in leading bits of an address.
     #[must_use]
     pub fn new(seed: Seed, per_minute_max: u32, ipv4_bits: u32, ipv6_bits: u32) -> Self {
-        Self {
-            seed,
-            per_minute_max,
-            ipv4_bits,
-            ipv6_bits,
-            buckets: Box::default(),
-        }
+        Self { seed, per_minute_max, ipv4_bits, ipv6_bits, buckets: Box::default() }
     }
 
     /// Takes one token of an address; `false` if it has none left.
@@ -51,10 +45,7 @@ impl RateTable {
             return true;
         }
         if self.buckets.is_empty() {
-            let full = Bucket {
-                tokens: self.per_minute_max,
-                filled: now,
-            };
+            let full = Bucket { tokens: self.per_minute_max, filled: now };
             self.buckets = vec![full; BUCKETS].into_boxed_slice();
         }
         let number = self.seed.hash(&self.network(ip)) as usize % BUCKETS;
@@ -74,16 +65,12 @@ impl RateTable {
         let mut key = [0; 17];
         match ip {
             IpAddr::V4(ip) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - self.ipv4_bits.min(32))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32 - self.ipv4_bits.min(32)).unwrap_or(0);
                 key[..4].copy_from_slice(&(ip.to_bits() & mask).to_be_bytes());
                 key[16] = 4;
             }
             IpAddr::V6(ip) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - self.ipv6_bits.min(128))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - self.ipv6_bits.min(128)).unwrap_or(0);
                 key[..16].copy_from_slice(&(ip.to_bits() & mask).to_be_bytes());
                 key[16] = 6;
             }
@@ -108,10 +95,7 @@ mod tests {
         assert!(!table.take(same_network, Tick(0)));
         assert!(table.take(other, Tick(0)));
         assert!(!table.take(busy, Tick(19)));
-        assert!(
-            table.take(busy, Tick(20)),
-            "three a minute are one in twenty seconds"
-        );
+        assert!(table.take(busy, Tick(20)), "three a minute are one in twenty seconds");
         assert!(!table.take(busy, Tick(20)));
     }
 

@@ -64,12 +64,7 @@ impl TorrentList {
     #[must_use]
     pub fn new(seed: Seed, torrents: impl IntoIterator<Item = ListedTorrent>) -> Self {
         let mut entries: HashTable<Entry> = HashTable::new();
-        for ListedTorrent {
-            info_hash,
-            name,
-            banned,
-        } in torrents
-        {
+        for ListedTorrent { info_hash, name, banned } in torrents {
             let banned = banned.map(|reason| ban_text(&reason));
             let details =
                 (name.is_some() || banned.is_some()).then(|| Box::new(Details { name, banned }));
@@ -113,15 +108,12 @@ impl TorrentList {
 
     /// Every torrent on the list, in no particular order, and whether it is banned.
     pub fn iter(&self) -> impl Iterator<Item = (&InfoHash, bool)> {
-        self.entries
-            .iter()
-            .map(|entry| (&entry.info_hash, entry.banned().is_some()))
+        self.entries.iter().map(|entry| (&entry.info_hash, entry.banned().is_some()))
     }
 
     fn find(&self, info_hash: &InfoHash) -> Option<&Entry> {
         let hash = self.seed.hash(info_hash.as_bytes());
-        self.entries
-            .find(hash, |entry| entry.info_hash == *info_hash)
+        self.entries.find(hash, |entry| entry.info_hash == *info_hash)
     }
 }
 
@@ -134,11 +126,7 @@ impl Entry {
 /// Clients stop asking when they read "unregistered torrent", so the text begins with that.
 fn ban_text(reason: &str) -> Box<str> {
     const BANNED: &str = "Unregistered torrent: banned";
-    if reason.is_empty() {
-        BANNED.into()
-    } else {
-        [BANNED, ": ", reason].concat().into()
-    }
+    if reason.is_empty() { BANNED.into() } else { [BANNED, ": ", reason].concat().into() }
 }
 
 pub(super) fn check<'a>(rules: &'a Rules, announce: &Announce) -> Result<(), Refusal<'a>> {

@@ -23,9 +23,7 @@ pub struct ConnectionIds {
 
 impl fmt::Debug for ConnectionIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionIds")
-            .field("slot_secs", &self.slot_secs)
-            .finish_non_exhaustive()
+        f.debug_struct("ConnectionIds").field("slot_secs", &self.slot_secs).finish_non_exhaustive()
     }
 }
 
@@ -37,11 +35,7 @@ impl ConnectionIds {
     /// [`Tick`] 0.
     #[must_use]
     pub const fn new(key: [u8; 16], slot_secs: u32, unix_secs_at_start: u64) -> Self {
-        Self {
-            key,
-            slot_secs,
-            unix_secs_at_start,
-        }
+        Self { key, slot_secs, unix_secs_at_start }
     }
 
     /// Makes the id of an address.
@@ -108,10 +102,7 @@ mod tests {
         assert!(!ids.verify(IpAddr::from([192, 0, 2, 2]), id, Tick(500)));
         assert!(!ConnectionIds::new([8; 16], 120, 0).verify(IP, id, Tick(500)));
         assert!(!ids.verify(IP, ConnectionId(CONNECT_MAGIC), Tick(500)));
-        assert!(
-            !ids.verify(IP, ids.issue(IP, Tick(620)), Tick(500)),
-            "issued in the future"
-        );
+        assert!(!ids.verify(IP, ids.issue(IP, Tick(620)), Tick(500)), "issued in the future");
     }
 
     #[test]

@@ -123,11 +123,7 @@ impl<'a> HttpSession<'a> {
         let num_want = announce.request.num_want;
         let wanted = answers.peers_wanted(num_want, PEERS_PER_ANSWER_MAX as u32);
         let of_family = |same| {
-            if same || answers.cross_family {
-                wanted
-            } else {
-                0
-            }
+            if same || answers.cross_family { wanted } else { 0 }
         };
         Ok(HttpAnnounce {
             announce,
@@ -212,10 +208,7 @@ impl<'a> HttpSession<'a> {
     /// Unless the operator allows it.
     pub fn full_scrape(&self) -> Result<FullScrape<'a>, HttpRefusal<'a>> {
         if self.policy.scrapes.full {
-            Ok(FullScrape {
-                session: *self,
-                torrents: Vec::new(),
-            })
+            Ok(FullScrape { session: *self, torrents: Vec::new() })
         } else {
             Err(HttpRefusal::Broken(DecodeError::FullScrape))
         }
@@ -242,11 +235,7 @@ impl<'a> HttpSession<'a> {
 
     fn scrape_entry(&self, info_hash: InfoHash, counts: &Counts) -> ScrapeEntry<'a> {
         let Policy { scrapes, rules, .. } = self.policy;
-        let name = if scrapes.names {
-            rules.torrents.name(&info_hash)
-        } else {
-            None
-        };
+        let name = if scrapes.names { rules.torrents.name(&info_hash) } else { None };
         ScrapeEntry {
             info_hash,
             seeders: counts.seeders,
@@ -258,10 +247,7 @@ impl<'a> HttpSession<'a> {
     }
 
     fn min_request_interval(&self) -> Option<u32> {
-        self.policy
-            .scrapes
-            .flags
-            .then_some(self.policy.answers.interval_min_secs)
+        self.policy.scrapes.flags.then_some(self.policy.answers.interval_min_secs)
     }
 
     const fn query_options(&self) -> QueryOptions {
@@ -295,18 +281,14 @@ impl<'a> FullScrape<'a> {
     /// If there are more torrents than the operator allows in one answer, or none.
     pub fn write(mut self, out: &mut Vec<u8>) -> Result<(), HttpRefusal<'a>> {
         let Policy { scrapes, rules, .. } = self.session.policy;
-        self.torrents
-            .sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        self.torrents.sort_unstable_by_key(|(info_hash, _)| *info_hash);
         let announced = self.torrents.len();
         for info_hash in rules.registered() {
             let sorted = &self.torrents[..announced];
             if self.torrents.len() > scrapes.full_max as usize {
                 break;
             }
-            if sorted
-                .binary_search_by_key(info_hash, |(known, _)| *known)
-                .is_err()
-            {
+            if sorted.binary_search_by_key(info_hash, |(known, _)| *known).is_err() {
                 self.torrents.push((*info_hash, Counts::default()));
             }
         }
@@ -316,8 +298,7 @@ impl<'a> FullScrape<'a> {
         if self.torrents.is_empty() {
             return Err(HttpRefusal::NothingFound);
         }
-        self.torrents
-            .sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        self.torrents.sort_unstable_by_key(|(info_hash, _)| *info_hash);
         let mut writer = ScrapeWriter::new(out);
         for (info_hash, counts) in &self.torrents {
             writer.entry(&self.session.scrape_entry(*info_hash, counts));

@@ -133,11 +133,7 @@ impl AnswerSettings {
             NumWant::Default => self.peers_default,
             NumWant::Count(count) => count,
         };
-        let mut max = if self.peers_max < transport_max {
-            self.peers_max
-        } else {
-            transport_max
-        };
+        let mut max = if self.peers_max < transport_max { self.peers_max } else { transport_max };
         if max > PEERS_PER_ANSWER_MAX as u32 {
             max = PEERS_PER_ANSWER_MAX as u32;
         }
@@ -159,11 +155,7 @@ impl AnswerSettings {
             _ => ip,
         };
         let listed = request.port != 0 || !self.port_zero_unlisted;
-        Announce {
-            request,
-            ip,
-            listed,
-        }
+        Announce { request, ip, listed }
     }
 }
 

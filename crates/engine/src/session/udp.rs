@@ -105,10 +105,7 @@ impl UdpSession {
             ACTION_SCRAPE => {
                 counters.request(Action::Scrape);
                 udp::read_scrape(datagram)
-                    .map(|info_hashes| UdpStep::Scrape {
-                        transaction_id,
-                        info_hashes,
-                    })
+                    .map(|info_hashes| UdpStep::Scrape { transaction_id, info_hashes })
                     .map_err(Problem::Broken)
             }
             _ => Err(Problem::Broken(DecodeError::UnknownAction)),
@@ -147,18 +144,10 @@ fn announce<'d, 'r>(
     let ip = peer_addr::canonical(source.ip());
     let announce = answers.announce(read.announce, ip, read.claimed_ip);
     rules.admit(&announce).map_err(Problem::Refused)?;
-    let transport_max = if source.is_ipv4() {
-        udp::IPV4_PEERS_MAX
-    } else {
-        udp::IPV6_PEERS_MAX
-    };
+    let transport_max = if source.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
     let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
     let transaction_id = TransactionId([datagram[12], datagram[13], datagram[14], datagram[15]]);
-    Ok(UdpStep::Announce {
-        transaction_id,
-        announce,
-        peers,
-    })
+    Ok(UdpStep::Announce { transaction_id, announce, peers })
 }
 
 /// Writes the header of an announce reply, whose peers stand behind it already, and returns the

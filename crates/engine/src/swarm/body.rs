@@ -75,8 +75,7 @@ pub(super) fn class_at(body: &Body, kind: LaneKind, spot: Spot) -> Option<PeerCl
         return Some(single.class);
     }
     let lane = body.lanes().iter().find(|lane| lane.kind == kind)?;
-    spot.position
-        .map(|position| lane.parts()[spot.part].class_at(position))
+    spot.position.map(|position| lane.parts()[spot.part].class_at(position))
 }
 
 pub(super) fn expire_single(
@@ -107,23 +106,14 @@ pub(super) fn known(
         Body::Single(single) => {
             let same = single.kind == peer.kind && single.endpoint == peer.endpoint.as_bytes();
             same.then(|| Known {
-                spot: Spot {
-                    part: 0,
-                    position: Some(0),
-                },
+                spot: Spot { part: 0, position: Some(0) },
                 class_and_flag: Some((single.class, single.stamp.flag())),
             })
         }
         body => {
-            let lane = body
-                .lanes_mut()
-                .iter_mut()
-                .find(|lane| lane.kind == peer.kind)?;
+            let lane = body.lanes_mut().iter_mut().find(|lane| lane.kind == peer.kind)?;
             let spot = lane.find(context, tally, &peer.endpoint);
-            Some(Known {
-                spot,
-                class_and_flag: lane.class_and_flag(context, spot),
-            })
+            Some(Known { spot, class_and_flag: lane.class_and_flag(context, spot) })
         }
     }
 }
@@ -146,11 +136,7 @@ pub(super) fn take_out(
             }
         }
         body => {
-            if let Some(lane) = body
-                .lanes_mut()
-                .iter_mut()
-                .find(|lane| lane.kind == peer.kind)
-            {
+            if let Some(lane) = body.lanes_mut().iter_mut().find(|lane| lane.kind == peer.kind) {
                 lane.remove(context, tally, known.spot);
             }
         }
@@ -182,18 +168,10 @@ pub(super) fn put_in(
     };
     if single && let Ok(endpoint) = row.endpoint.try_into() {
         let (kind, class, stamp) = (peer.kind, row.class, row.stamp);
-        torrent.body = Body::Single(Single {
-            endpoint,
-            stamp,
-            kind,
-            class,
-        });
+        torrent.body = Body::Single(Single { endpoint, stamp, kind, class });
         tally.add(kind, class);
         table.set_single_peer_id(number, row.peer_id);
-        return Some(Spot {
-            part: 0,
-            position: Some(0),
-        });
+        return Some(Spot { part: 0, position: Some(0) });
     }
     let lane = lane_for(context, &mut torrent.body, peer.kind, &single_peer_id);
     let spot = match known {
@@ -220,14 +198,11 @@ fn lane_for<'a>(
         Body::Lane(lane) => vec![*lane],
         Body::Lanes(lanes) => *lanes,
     };
-    let at = lanes
-        .iter()
-        .position(|lane| lane.kind == kind)
-        .unwrap_or_else(|| {
-            lanes.reserve_exact(1);
-            lanes.push(Lane::new(kind));
-            lanes.len() - 1
-        });
+    let at = lanes.iter().position(|lane| lane.kind == kind).unwrap_or_else(|| {
+        lanes.reserve_exact(1);
+        lanes.push(Lane::new(kind));
+        lanes.len() - 1
+    });
     *body = match lanes.pop() {
         Some(lane) if lanes.is_empty() => Body::Lane(Box::new(lane)),
         last => {
@@ -240,12 +215,7 @@ fn lane_for<'a>(
 
 fn lane_of_single(context: &LaneContext<'_>, single: &Single, peer_id: &PeerId) -> Lane {
     let mut lane = Lane::new(single.kind);
-    let row = Row {
-        endpoint: &single.endpoint,
-        class: single.class,
-        stamp: single.stamp,
-        peer_id,
-    };
+    let row = Row { endpoint: &single.endpoint, class: single.class, stamp: single.stamp, peer_id };
     lane.adopt(context, &row);
     lane
 }

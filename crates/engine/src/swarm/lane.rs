@@ -37,11 +37,7 @@ impl LaneKind {
     pub const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv4Local, Self::Ipv6, Self::Ipv6Local];
 
     pub(crate) const fn stride(self) -> usize {
-        if self.is_ipv4() {
-            IPV4_BYTES
-        } else {
-            IPV6_BYTES
-        }
+        if self.is_ipv4() { IPV4_BYTES } else { IPV6_BYTES }
     }
 
     pub(crate) const fn is_ipv4(self) -> bool {
@@ -62,15 +58,11 @@ impl Endpoint {
             IpAddr::V4(ip) => {
                 let mut bytes = [0; IPV6_BYTES];
                 bytes[..IPV4_BYTES].copy_from_slice(&peer_addr::pack_ipv4(ip, port));
-                Self {
-                    bytes,
-                    stride: IPV4_BYTES as u8,
-                }
+                Self { bytes, stride: IPV4_BYTES as u8 }
             }
-            IpAddr::V6(ip) => Self {
-                bytes: peer_addr::pack_ipv6(ip, port),
-                stride: IPV6_BYTES as u8,
-            },
+            IpAddr::V6(ip) => {
+                Self { bytes: peer_addr::pack_ipv6(ip, port), stride: IPV6_BYTES as u8 }
+            }
         }
     }
 
@@ -100,10 +92,7 @@ pub(crate) struct LaneContext<'a> {
 
 impl LaneContext<'_> {
     pub(crate) const fn columns(&self, kind: LaneKind) -> Columns {
-        Columns {
-            stride: kind.stride(),
-            peer_ids: self.peer_ids,
-        }
+        Columns { stride: kind.stride(), peer_ids: self.peer_ids }
     }
 
     /// How many leading bytes of an endpoint decide its part.
@@ -111,10 +100,7 @@ impl LaneContext<'_> {
     /// Entries that are counted together must lie together; where nothing is counted the whole
     /// endpoint spreads best.
     const fn group_bytes(&self, kind: LaneKind) -> usize {
-        let Crowding {
-            per_address_max,
-            per_prefix_max,
-        } = self.crowding;
+        let Crowding { per_address_max, per_prefix_max } = self.crowding;
         match (kind.is_ipv4(), per_address_max > 0, per_prefix_max > 0) {
             (true, true, _) => 4,
             (true, false, _) => IPV4_BYTES,
@@ -161,10 +147,7 @@ struct Parted {
 
 impl Lane {
     pub(crate) fn new(kind: LaneKind) -> Self {
-        Self {
-            kind,
-            parts: Parts::One(Part::default()),
-        }
+        Self { kind, parts: Parts::One(Part::default()) }
     }
 
     pub(crate) fn classes(&self) -> Classes {
@@ -208,10 +191,7 @@ impl Lane {
     ) -> Spot {
         let part = self.part_of(context, endpoint.as_bytes());
         self.expire_part(context, tally, part);
-        Spot {
-            part,
-            position: self.parts()[part].position(endpoint),
-        }
+        Spot { part, position: self.parts()[part].position(endpoint) }
     }
 
     pub(crate) fn class_and_flag(
@@ -221,10 +201,7 @@ impl Lane {
     ) -> Option<(PeerClass, bool)> {
         let part = &self.parts()[spot.part];
         let position = spot.position?;
-        Some((
-            part.class_at(position),
-            part.stamp(context.columns(self.kind), position).flag(),
-        ))
+        Some((part.class_at(position), part.stamp(context.columns(self.kind), position).flag()))
     }
 
     /// Puts a peer where [`Lane::find`] said and tells where it is afterwards.
@@ -266,10 +243,7 @@ impl Lane {
 
     /// The peer of a lane that has no other, if a torrent's record has room for it.
     pub(crate) fn only_ipv4_peer(&self, peer_ids: bool) -> Option<(Single, Option<PeerId>)> {
-        let columns = Columns {
-            stride: self.kind.stride(),
-            peer_ids,
-        };
+        let columns = Columns { stride: self.kind.stride(), peer_ids };
         let part = self.parts().iter().find(|part| part.len() == 1)?;
         let single = Single {
             endpoint: part.endpoint(columns, 0).try_into().ok()?,
@@ -311,9 +285,7 @@ impl Lane {
         }
         let looked_at = part.len();
         let before = part.classes();
-        part.expire(columns, context.now, context.ttl_steps, |class| {
-            tally.expire(kind, class)
-        });
+        part.expire(columns, context.now, context.ttl_steps, |class| tally.expire(kind, class));
         let after = part.classes();
         if let Parts::Many(parted) = &mut self.parts {
             parted.classes.len -= before.len - after.len;
@@ -325,10 +297,7 @@ impl Lane {
 
     /// The stalest entry of a host that has as many as it may, to make room for its next one.
     fn crowded(&self, context: &LaneContext<'_>, part: usize, endpoint: &[u8]) -> Option<u32> {
-        let Crowding {
-            per_address_max,
-            per_prefix_max,
-        } = context.crowding;
+        let Crowding { per_address_max, per_prefix_max } = context.crowding;
         let part = &self.parts()[part];
         if self.kind.is_ipv4() {
             return self.stalest_beyond(context, part, &endpoint[..4], per_address_max);
@@ -351,10 +320,8 @@ impl Lane {
         let columns = context.columns(self.kind);
         let mut count = 0;
         let mut stalest = None;
-        for (position, row) in part
-            .endpoints(columns.stride)
-            .chunks_exact(columns.stride)
-            .enumerate()
+        for (position, row) in
+            part.endpoints(columns.stride).chunks_exact(columns.stride).enumerate()
         {
             if &row[..group.len()] == group {
                 count += 1;
@@ -364,9 +331,7 @@ impl Lane {
                 }
             }
         }
-        stalest
-            .filter(|_| count >= max)
-            .map(|(_, position)| position)
+        stalest.filter(|_| count >= max).map(|(_, position)| position)
     }
 
     fn count(&mut self, class: PeerClass, change: i32) {
@@ -443,11 +408,7 @@ impl Lane {
 
 impl Part {
     pub(crate) fn classes(&self) -> Classes {
-        Classes {
-            len: self.len(),
-            leechers: self.leechers(),
-            partials: self.partials(),
-        }
+        Classes { len: self.len(), leechers: self.leechers(), partials: self.partials() }
     }
 
     fn position(&self, endpoint: &Endpoint) -> Option<u32> {
@@ -472,11 +433,7 @@ pub(crate) const fn part_number(hash: u64, parts: usize) -> usize {
     let mask = parts.next_power_of_two() - 1;
     // The high half: the low half chose the torrent's shard and slot in other tables.
     let number = (hash >> 32) as usize & mask;
-    if number < parts {
-        number
-    } else {
-        number & (mask >> 1)
-    }
+    if number < parts { number } else { number & (mask >> 1) }
 }
 
 /// The part that a part was split from.

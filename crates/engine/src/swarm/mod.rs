@@ -273,17 +273,11 @@ impl Shard {
         for number in 0..self.table.len() {
             let body = &self.table.torrent(number).body;
             if let Body::Single(single) = body {
-                visit(
-                    &single.endpoint,
-                    single.class,
-                    self.table.single_peer_id(number),
-                );
+                visit(&single.endpoint, single.class, self.table.single_peer_id(number));
             }
             for lane in body.lanes() {
-                let columns = Columns {
-                    stride: lane.kind.stride(),
-                    peer_ids: self.settings.peer_ids,
-                };
+                let columns =
+                    Columns { stride: lane.kind.stride(), peer_ids: self.settings.peer_ids };
                 for part in lane.parts() {
                     for at in 0..part.len() {
                         let peer_id = part.peer_id(columns, at);
@@ -320,20 +314,13 @@ impl Shard {
         let request = &announce.request;
         let kind = self.kind_of(announce.ip);
         let endpoint = Endpoint::new(announce.ip, request.port);
-        let peer = Peer {
-            endpoint,
-            kind,
-            announce,
-        };
+        let peer = Peer { endpoint, kind, announce };
         let number = match self.table.find(&self.seed, &request.info_hash) {
             Some(number) => number,
             None => match self.new_torrent(moment, &peer) {
                 Ok(number) => number,
                 Err(not_stored) => {
-                    return Announced {
-                        not_stored,
-                        ..Announced::default()
-                    };
+                    return Announced { not_stored, ..Announced::default() };
                 }
             },
         };
@@ -358,11 +345,7 @@ impl Shard {
         }
         self.tally.torrents += 1;
         let body = Body::Empty(Stamp::new(moment.now, false));
-        let torrent = Torrent {
-            info_hash: request.info_hash,
-            completions: 0,
-            body,
-        };
+        let torrent = Torrent { info_hash: request.info_hash, completions: 0, body };
         Ok(self.table.insert(&self.seed, torrent))
     }
 
@@ -380,14 +363,7 @@ impl Shard {
         let request = &peer.announce.request;
         let mut announced = Announced::default();
         let peers_full = self.peers_full();
-        let Self {
-            settings,
-            seed,
-            table,
-            tally,
-            recent,
-            ..
-        } = self;
+        let Self { settings, seed, table, tally, recent, .. } = self;
         let context = lane_context(settings, seed, moment.now);
         body::expire_single(&context, tally, table, number);
         if !peer.announce.listed {
@@ -420,10 +396,7 @@ impl Shard {
             stamp: Stamp::new(moment.now, counted_before || completed),
             peer_id: &request.peer_id,
         };
-        (
-            announced,
-            body::put_in(&context, tally, table, number, peer, known, &row),
-        )
+        (announced, body::put_in(&context, tally, table, number, peer, known, &row))
     }
 
     /// Fills the answer with peers that the announcer can reach and has use for.
@@ -436,13 +409,7 @@ impl Shard {
         room: PeerRoom<'_>,
         announced: &mut Announced,
     ) {
-        let Self {
-            settings,
-            seed,
-            table,
-            tally,
-            ..
-        } = self;
+        let Self { settings, seed, table, tally, .. } = self;
         let context = lane_context(settings, seed, moment.now);
         let body = &table.torrent(number).body;
         let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
@@ -458,11 +425,7 @@ impl Shard {
                 continue;
             }
             let own = own.filter(|_| kind == peer.kind);
-            let choice = Choice {
-                leechers_only,
-                own,
-                peer_id: &peer.announce.request.peer_id,
-            };
+            let choice = Choice { leechers_only, own, peer_id: &peer.announce.request.peer_id };
             let single_peer_id = table.single_peer_id(number);
             match &mut table.torrent_mut(number).body {
                 Body::Empty(_) => {}
@@ -506,11 +469,7 @@ impl Shard {
             self.tally.sub(single.kind, single.class);
         }
         for lane in body.lanes() {
-            let Classes {
-                len,
-                leechers,
-                partials,
-            } = lane.classes();
+            let Classes { len, leechers, partials } = lane.classes();
             let peers = &mut self.tally.peers[lane.kind as usize];
             peers[PeerClass::Leecher as usize] -= u64::from(leechers);
             peers[PeerClass::PartialSeed as usize] -= u64::from(partials);

@@ -120,9 +120,7 @@ impl Part {
 
     /// The peer id of a row, if the part keeps them.
     pub(crate) fn peer_id(&self, columns: Columns, position: u32) -> Option<PeerId> {
-        let kept = columns
-            .peer_ids
-            .then(|| self.peer_id_range(columns, position))?;
+        let kept = columns.peer_ids.then(|| self.peer_id_range(columns, position))?;
         PeerId::from_slice(&self.block[kept])
     }
 
@@ -227,17 +225,12 @@ impl Part {
             return;
         }
         let at = from as usize * columns.stride;
-        self.block
-            .copy_within(at..at + columns.stride, to as usize * columns.stride);
-        let (source, target) = (
-            self.stamp_range(columns, from),
-            self.stamp_range(columns, to),
-        );
+        self.block.copy_within(at..at + columns.stride, to as usize * columns.stride);
+        let (source, target) = (self.stamp_range(columns, from), self.stamp_range(columns, to));
         self.block.copy_within(source, target.start);
         if columns.peer_ids {
             let target = self.peer_id_range(columns, to);
-            self.block
-                .copy_within(self.peer_id_range(columns, from), target.start);
+            self.block.copy_within(self.peer_id_range(columns, from), target.start);
         }
     }
 
@@ -274,24 +267,12 @@ mod tests {
     use crate::time::Tick;
     use alloc::vec::Vec;
 
-    const COLUMNS: Columns = Columns {
-        stride: 6,
-        peer_ids: true,
-    };
+    const COLUMNS: Columns = Columns { stride: 6, peer_ids: true };
 
     fn row(part: &mut Part, number: u8, class: PeerClass, at: u32) {
         let stamp = Stamp::new(Tick(at), false);
         let (endpoint, peer_id) = ([number; 6], PeerId([number; 20]));
-        part.insert(
-            COLUMNS,
-            stamp,
-            &Row {
-                endpoint: &endpoint,
-                class,
-                stamp,
-                peer_id: &peer_id,
-            },
-        );
+        part.insert(COLUMNS, stamp, &Row { endpoint: &endpoint, class, stamp, peer_id: &peer_id });
     }
 
     fn content(part: &Part) -> Vec<(u8, PeerClass)> {
@@ -327,10 +308,8 @@ mod tests {
                 .expect("a row that was put in");
             let before = content(&part);
             part.remove(COLUMNS, position);
-            let expected: Vec<_> = before
-                .into_iter()
-                .filter(|(other, _)| *other != number)
-                .collect();
+            let expected: Vec<_> =
+                before.into_iter().filter(|(other, _)| *other != number).collect();
             assert_eq!(content(&part), expected, "after {} removals", removed + 1);
         }
         assert_eq!(part.len(), 0);
@@ -347,11 +326,7 @@ mod tests {
         while part.len() > 4 {
             part.remove(COLUMNS, 0);
         }
-        assert!(
-            part.heap_bytes() <= 8 * 28,
-            "{} bytes for 4 rows",
-            part.heap_bytes()
-        );
+        assert!(part.heap_bytes() <= 8 * 28, "{} bytes for 4 rows", part.heap_bytes());
     }
 
     #[test]
@@ -365,10 +340,7 @@ mod tests {
         let mut gone = Vec::new();
         part.expire(COLUMNS, now, 30, |class| gone.push(class));
         assert_eq!(gone, [PeerClass::Leecher]);
-        assert_eq!(
-            content(&part),
-            [(2, PeerClass::Seeder), (3, PeerClass::Leecher)]
-        );
+        assert_eq!(content(&part), [(2, PeerClass::Seeder), (3, PeerClass::Leecher)]);
         assert!(!part.may_hold_expired(now, 30));
     }
 }

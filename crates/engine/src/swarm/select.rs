@@ -32,12 +32,7 @@ impl<'a> Room<'a> {
         if let Some(peer_ids) = peer_ids.as_deref_mut() {
             peer_ids.clear();
         }
-        Room {
-            out,
-            stride,
-            filled: 0,
-            peer_ids,
-        }
+        Room { out, stride, filled: 0, peer_ids }
     }
 
     /// Bytes written so far.
@@ -96,10 +91,7 @@ pub(crate) fn fill(
             return;
         }
         let number = (first + step) % parts;
-        let own = choice
-            .own
-            .filter(|spot| spot.part == number)
-            .and_then(|spot| spot.position);
+        let own = choice.own.filter(|spot| spot.part == number).and_then(|spot| spot.position);
         if own.is_none() {
             lane.expire_part(context, tally, number);
         }
@@ -114,11 +106,7 @@ pub(crate) fn fill(
 }
 
 const fn eligible(part: &Part, leechers_only: bool) -> u32 {
-    if leechers_only {
-        part.leechers()
-    } else {
-        part.len()
-    }
+    if leechers_only { part.leechers() } else { part.len() }
 }
 
 /// Copies a random circular window of the eligible rows, without the announcer's own.
@@ -131,9 +119,7 @@ fn fill_from_part(
     room: &mut Room<'_>,
 ) {
     let eligible = eligible(part, leechers_only);
-    let own = own
-        .filter(|&position| position < eligible)
-        .unwrap_or(u32::MAX);
+    let own = own.filter(|&position| position < eligible).unwrap_or(u32::MAX);
     let others = eligible - u32::from(own != u32::MAX);
     let count = room.wanted().min(others);
     if count == 0 {
@@ -150,11 +136,7 @@ fn fill_from_part(
             room.copy(part, columns, own + 1, to + 1);
         }
     };
-    let from = if count == others {
-        0
-    } else {
-        rng.u32(0..others)
-    };
+    let from = if count == others { 0 } else { rng.u32(0..others) };
     let to = from + count;
     if to <= others {
         run(from, to);

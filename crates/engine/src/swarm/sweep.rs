@@ -54,13 +54,7 @@ impl Shard {
     /// Sweeps a small torrent, or one part of a large one; returns how much it looked at.
     fn sweep_some(&mut self, now: Tick) -> u32 {
         let number = self.sweep.torrent;
-        let Self {
-            settings,
-            seed,
-            table,
-            tally,
-            ..
-        } = self;
+        let Self { settings, seed, table, tally, .. } = self;
         let context = lane_context(settings, seed, now);
         body::expire_single(&context, tally, table, number);
         let torrent = table.torrent_mut(number);
@@ -77,11 +71,7 @@ impl Shard {
         if let Some(lane) = torrent.body.lanes_mut().get_mut(self.sweep.lane as usize) {
             let (part, parts) = (self.sweep.part as usize, lane.parts().len());
             // Between two steps an announce may have joined parts.
-            let looked_at = if part < parts {
-                lane.expire_part(&context, tally, part)
-            } else {
-                1
-            };
+            let looked_at = if part < parts { lane.expire_part(&context, tally, part) } else { 1 };
             if part + 1 < parts {
                 self.sweep.part += 1;
             } else {

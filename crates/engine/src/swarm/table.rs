@@ -36,10 +36,7 @@ pub(crate) enum Body {
     /// Peers of one kind.
     Lane(Box<Lane>),
     /// Peers of several kinds, at most one lane each.
-    #[expect(
-        clippy::box_collection,
-        reason = "a bare Vec would add 16 bytes to every torrent"
-    )]
+    #[expect(clippy::box_collection, reason = "a bare Vec would add 16 bytes to every torrent")]
     Lanes(Box<Vec<Lane>>),
 }
 
@@ -52,10 +49,7 @@ pub(crate) struct Single {
     pub(crate) class: PeerClass,
 }
 
-const _: () = assert!(
-    size_of::<Torrent>() == 40,
-    "the record of a one-peer torrent"
-);
+const _: () = assert!(size_of::<Torrent>() == 40, "the record of a one-peer torrent");
 const _: () = assert!(size_of::<Lane>() <= 40, "the header of a lane");
 
 #[derive(Debug)]
@@ -75,11 +69,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) const fn new(peer_ids: bool) -> Self {
-        Self {
-            chunks: Vec::new(),
-            numbers: HashTable::new(),
-            peer_ids,
-        }
+        Self { chunks: Vec::new(), numbers: HashTable::new(), peer_ids }
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -153,10 +143,7 @@ impl Table {
             entry.remove();
         }
         let (last_chunk, _) = locate(last);
-        let moved = self.chunks[last_chunk]
-            .torrents
-            .pop()
-            .expect("the last chunk is never empty");
+        let moved = self.chunks[last_chunk].torrents.pop().expect("the last chunk is never empty");
         let moved_peer_id = self.chunks[last_chunk].peer_ids.pop();
         if number != last {
             let hash = table_hash(seed, &moved.info_hash);
@@ -200,10 +187,7 @@ fn table_hash(seed: &Seed, info_hash: &InfoHash) -> u64 {
 }
 
 const fn locate(number: u32) -> (usize, usize) {
-    (
-        number as usize / CHUNK_TORRENTS,
-        number as usize % CHUNK_TORRENTS,
-    )
+    (number as usize / CHUNK_TORRENTS, number as usize % CHUNK_TORRENTS)
 }
 
 #[cfg(test)]
@@ -246,10 +230,6 @@ mod tests {
                 assert_eq!(table.single_peer_id(at), Some(PeerId(hash(number).0)));
             }
         }
-        assert!(
-            table.heap_bytes() * 10 < full,
-            "{} of {full} bytes left",
-            table.heap_bytes()
-        );
+        assert!(table.heap_bytes() * 10 < full, "{} of {full} bytes left", table.heap_bytes());
     }
 }

@@ -80,15 +80,9 @@ impl Crowd {
     #[must_use]
     pub fn new(profile: Profile, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let clients = (0..profile.clients)
-            .map(|number| client(&profile, &mut rng, number))
-            .collect();
-        Self {
-            rng,
-            profile,
-            clients,
-            in_flight: Vec::new(),
-        }
+        let clients =
+            (0..profile.clients).map(|number| client(&profile, &mut rng, number)).collect();
+        Self { rng, profile, clients, in_flight: Vec::new() }
     }
 
     /// Lets some client act and gives an announce that arrives now, if one does.
@@ -105,9 +99,7 @@ impl Crowd {
         client.online = true;
         let event = AnnounceEvent::Started;
         let num_want = NumWant::Count(self.rng.u32(..100));
-        client
-            .announces(event, client.left_bytes, num_want)
-            .collect()
+        client.announces(event, client.left_bytes, num_want).collect()
     }
 
     /// Takes one client out of its swarm, over a network that loses nothing.
@@ -115,9 +107,7 @@ impl Crowd {
         let client = &mut self.clients[number as usize];
         client.online = false;
         let event = AnnounceEvent::Stopped;
-        client
-            .announces(event, client.left_bytes, NumWant::Count(0))
-            .collect()
+        client.announces(event, client.left_bytes, NumWant::Count(0)).collect()
     }
 
     /// An announce that was on its way.
@@ -132,11 +122,7 @@ impl Crowd {
     fn act(&mut self, number: usize) {
         let rng = &mut self.rng;
         let client = &mut self.clients[number];
-        let event = if client.online {
-            client.go_on(rng)
-        } else {
-            client.come(rng)
-        };
+        let event = if client.online { client.go_on(rng) } else { client.come(rng) };
         let Some(event) = event else { return };
         let num_want = match rng.u32(..10) {
             0 => NumWant::Count(0),
@@ -232,11 +218,7 @@ impl Client {
             num_want,
             peer_key: self.peer_key,
         };
-        self.addresses.iter().map(move |&ip| Announce {
-            request,
-            ip,
-            listed: true,
-        })
+        self.addresses.iter().map(move |&ip| Announce { request, ip, listed: true })
     }
 }
 

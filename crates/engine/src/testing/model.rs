@@ -91,9 +91,7 @@ impl Model {
     }
 
     fn records(&self) -> impl Iterator<Item = &Record> {
-        self.swarms
-            .values()
-            .flat_map(|swarm| swarm.records.values())
+        self.swarms.values().flat_map(|swarm| swarm.records.values())
     }
 
     fn kind_of(&self, ip: IpAddr) -> LaneKind {
@@ -122,10 +120,7 @@ impl Model {
             return Default::default();
         };
         let completions = swarm.completions;
-        let mut least = Counts {
-            completions,
-            ..Counts::default()
-        };
+        let mut least = Counts { completions, ..Counts::default() };
         let mut most = least;
         for record in swarm.records.values() {
             let live = !self.is_silent(record, now);
@@ -151,11 +146,7 @@ impl Model {
 
     /// Whether something is beyond its bound, when all silent peers count.
     fn is_full(&self, new_torrent: bool) -> bool {
-        let SwarmSettings {
-            torrents_max,
-            peers_max,
-            ..
-        } = self.settings;
+        let SwarmSettings { torrents_max, peers_max, .. } = self.settings;
         new_torrent && self.swarms.len() as u64 >= u64::from(torrents_max)
             || peers_max != u64::MAX && self.records().count() as u64 >= peers_max
     }
@@ -172,11 +163,7 @@ impl Model {
         if swarm.records.get(&endpoint).as_ref().is_some_and(live) {
             return Vec::new();
         }
-        let SwarmSettings {
-            ports_per_address_max,
-            peers_per_prefix_max,
-            ..
-        } = self.settings;
+        let SwarmSettings { ports_per_address_max, peers_per_prefix_max, .. } = self.settings;
         let limits: &[(u32, u32)] = match announce.ip {
             IpAddr::V4(_) => &[(32, ports_per_address_max)],
             IpAddr::V6(_) => &[(128, ports_per_address_max), (64, peers_per_prefix_max)],
@@ -280,11 +267,7 @@ impl Model {
 
     fn is_first_completion(&mut self, announce: &Announce, now: Tick) -> bool {
         let request = &announce.request;
-        let client = (
-            request.info_hash,
-            request.peer_id,
-            request.peer_key.folded(),
-        );
+        let client = (request.info_hash, request.peer_id, request.peer_key.folded());
         if let Some((_, when)) = self.recent.iter_mut().find(|(seen, _)| *seen == client) {
             let long_ago = now.since(*when) > self.settings.peer_ttl_secs;
             *when = now;
@@ -342,9 +325,7 @@ impl Model {
             if !swarm.records.is_empty() {
                 let newest = swarm.records.values().map(|record| record.seen).max();
                 let before = swarm.records.len();
-                swarm
-                    .records
-                    .retain(|_, record| !self.is_silent(record, now));
+                swarm.records.retain(|_, record| !self.is_silent(record, now));
                 self.expired += (before - swarm.records.len()) as u64;
                 if swarm.records.is_empty() {
                     swarm.quiet_since = swarm.quiet_since.max(newest.unwrap_or(now));

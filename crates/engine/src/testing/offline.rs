@@ -84,17 +84,11 @@ impl OfflineTracker {
     pub fn udp(&mut self, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
         let mut out = vec![0; 2048];
         let (policy, counters) = (&self.policy, &self.udp_counters);
-        let step = self
-            .udp
-            .receive(policy, counters, self.now, source, datagram, &mut out);
+        let step = self.udp.receive(policy, counters, self.now, source, datagram, &mut out);
         let len = match step {
             UdpStep::Drop => return None,
             UdpStep::Reply(len) => len,
-            UdpStep::Announce {
-                transaction_id,
-                announce,
-                peers,
-            } => {
+            UdpStep::Announce { transaction_id, announce, peers } => {
                 let room = &mut out[ANNOUNCE_HEADER_BYTES..];
                 let announced = if peer_addr::canonical(source.ip()).is_ipv4() {
                     let room = &mut room[..peers * peer_addr::IPV4_BYTES];
@@ -106,10 +100,7 @@ impl OfflineTracker {
                 let interval_secs = self.policy.answers.interval(&mut self.rng);
                 finish_announce(&mut out, transaction_id, interval_secs, &announced)
             }
-            UdpStep::Scrape {
-                transaction_id,
-                info_hashes,
-            } => {
+            UdpStep::Scrape { transaction_id, info_hashes } => {
                 let mut len = udp::write_scrape_header(&mut out, transaction_id);
                 let max = self.policy.scrapes.hashes_max as usize;
                 for info_hash in info_hashes.take(max.min(udp::SCRAPE_INFO_HASHES_MAX)) {
@@ -165,9 +156,7 @@ impl OfflineTracker {
             return (Status::MethodNotAllowed, vec![]);
         }
         let target = Target::parse(head.target);
-        let session = HttpSession {
-            policy: &self.policy,
-        };
+        let session = HttpSession { policy: &self.policy };
         let source = match session.client_ip(head, source) {
             Ok(source) => source,
             Err(refusal) => return (Status::Ok, self.refused(refusal)),
@@ -181,20 +170,13 @@ impl OfflineTracker {
     }
 
     fn http_announce(&mut self, source: IpAddr, query: &[u8]) -> Vec<u8> {
-        let session = HttpSession {
-            policy: &self.policy,
-        };
+        let session = HttpSession { policy: &self.policy };
         let asked = match session.announce(query, source) {
             Ok(_) if self.overloaded => return self.refused(HttpRefusal::Overloaded),
             Ok(asked) => asked,
             Err(refusal) => return self.refused(refusal),
         };
-        let HttpAnnounce {
-            announce,
-            ipv4_peers,
-            ipv6_peers,
-            ..
-        } = asked;
+        let HttpAnnounce { announce, ipv4_peers, ipv6_peers, .. } = asked;
         let mut ipv4 = vec![0; ipv4_peers * peer_addr::IPV4_BYTES];
         let mut ipv6 = vec![0; ipv6_peers * peer_addr::IPV6_BYTES];
         let mut ids = PeerIds::default();
@@ -207,17 +189,13 @@ impl OfflineTracker {
             ipv6_ids: &ids.ipv6,
         };
         let mut out = vec![];
-        let session = HttpSession {
-            policy: &self.policy,
-        };
+        let session = HttpSession { policy: &self.policy };
         session.write_announce(&mut out, &mut self.rng, &asked, &announced, peers);
         out
     }
 
     fn http_scrape(&self, query: &[u8]) -> Vec<u8> {
-        let session = HttpSession {
-            policy: &self.policy,
-        };
+        let session = HttpSession { policy: &self.policy };
         let mut info_hashes = vec![];
         if let Err(refusal) = session.scrape(query, &mut info_hashes) {
             return self.refused(refusal);
@@ -225,15 +203,12 @@ impl OfflineTracker {
         let mut out = vec![];
         let written = if info_hashes.is_empty() {
             session.full_scrape().and_then(|mut scrape| {
-                self.shard
-                    .for_each(|info_hash, counts| scrape.add(info_hash, counts));
+                self.shard.for_each(|info_hash, counts| scrape.add(info_hash, counts));
                 scrape.write(&mut out)
             })
         } else {
-            let counts: Vec<_> = info_hashes
-                .iter()
-                .map(|info_hash| self.shard.scrape(info_hash))
-                .collect();
+            let counts: Vec<_> =
+                info_hashes.iter().map(|info_hash| self.shard.scrape(info_hash)).collect();
             session.write_scrape(&mut out, &info_hashes, &counts)
         };
         written.map_or_else(|refusal| self.refused(refusal), |()| out)
@@ -252,16 +227,9 @@ impl OfflineTracker {
         ipv6: &mut [u8],
         peer_ids: Option<&mut PeerIds>,
     ) -> Announced {
-        let mut moment = Moment {
-            now: self.now,
-            rng: &mut self.rng,
-            new_torrents: &mut self.new_torrents,
-        };
-        let room = PeerRoom {
-            ipv4,
-            ipv6,
-            peer_ids,
-        };
+        let mut moment =
+            Moment { now: self.now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
+        let room = PeerRoom { ipv4, ipv6, peer_ids };
         self.shard.announce(&mut moment, announce, room)
     }
 

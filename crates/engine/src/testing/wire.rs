@@ -104,21 +104,14 @@ pub fn udp_scrape(
 /// If the reply is neither.
 pub fn read_udp_announce(reply: &[u8], ipv6: bool) -> Result<Answer, String> {
     udp_error(reply)?;
-    assert!(
-        reply.len() >= 20 && word(reply, 0) == 1,
-        "no announce reply: {reply:02x?}"
-    );
+    assert!(reply.len() >= 20 && word(reply, 0) == 1, "no announce reply: {reply:02x?}");
     let seen = Seen {
         seeders: word(reply, 16),
         incomplete: word(reply, 12),
         partial_seeds: None,
         completions: None,
     };
-    let peers = if ipv6 {
-        ipv6_peers(&reply[20..])
-    } else {
-        ipv4_peers(&reply[20..])
-    };
+    let peers = if ipv6 { ipv6_peers(&reply[20..]) } else { ipv4_peers(&reply[20..]) };
     Ok(Answer { seen, peers })
 }
 
@@ -130,10 +123,7 @@ pub fn read_udp_announce(reply: &[u8], ipv6: bool) -> Result<Answer, String> {
 /// If the reply is neither.
 pub fn read_udp_scrape(reply: &[u8]) -> Result<Vec<Seen>, String> {
     udp_error(reply)?;
-    assert!(
-        reply.len() >= 8 && word(reply, 0) == 2,
-        "no scrape reply: {reply:02x?}"
-    );
+    assert!(reply.len() >= 8 && word(reply, 0) == 2, "no scrape reply: {reply:02x?}");
     let (entries, rest) = reply[8..].as_chunks::<12>();
     assert!(rest.is_empty(), "{} stray bytes in a scrape", rest.len());
     let entries = entries.iter().map(|entry| Seen {
@@ -228,12 +218,7 @@ pub fn read_http_scrape(body: &[u8], info_hashes: &[InfoHash]) -> Result<Vec<See
     let body = read_body(body)?;
     let files = body.get(b"files").expect("`files` is always there");
     let entries = info_hashes.iter().map(|info_hash| {
-        let unknown = Seen {
-            seeders: 0,
-            incomplete: 0,
-            partial_seeds: None,
-            completions: Some(0),
-        };
+        let unknown = Seen { seeders: 0, incomplete: 0, partial_seeds: None, completions: Some(0) };
         files.get(info_hash.as_bytes()).map_or(unknown, read_counts)
     });
     Ok(entries.collect())
@@ -263,26 +248,21 @@ fn read_counts(value: &Value<'_>) -> Seen {
 }
 
 fn packed<'a>(body: &Value<'a>, key: &[u8]) -> Option<&'a [u8]> {
-    body.get(key)
-        .map(|value| value.as_bytes().expect("compact peers are a byte string"))
+    body.get(key).map(|value| value.as_bytes().expect("compact peers are a byte string"))
 }
 
 fn ipv4_peers(packed: &[u8]) -> Vec<SocketAddr> {
     let (peers, rest) = packed.as_chunks();
     assert!(rest.is_empty(), "{} bytes behind the peers", rest.len());
     let peers = peers.iter().map(peer_addr::unpack_ipv4);
-    peers
-        .map(|(ip, port)| SocketAddr::from((ip, port)))
-        .collect()
+    peers.map(|(ip, port)| SocketAddr::from((ip, port))).collect()
 }
 
 fn ipv6_peers(packed: &[u8]) -> Vec<SocketAddr> {
     let (peers, rest) = packed.as_chunks();
     assert!(rest.is_empty(), "{} bytes behind the peers", rest.len());
     let peers = peers.iter().map(peer_addr::unpack_ipv6);
-    peers
-        .map(|(ip, port)| SocketAddr::from((ip, port)))
-        .collect()
+    peers.map(|(ip, port)| SocketAddr::from((ip, port))).collect()
 }
 
 fn escaped(bytes: &[u8]) -> String {

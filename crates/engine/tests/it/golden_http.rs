@@ -21,11 +21,7 @@ fn ask(tracker: &mut OfflineTracker, client: SocketAddr, request: &[u8]) -> Got 
     let text = String::from_utf8_lossy(&response);
     let status = text[9..12].parse().expect("a status line");
     let head = text.find("\r\n\r\n").expect("a blank line") + 4;
-    Got {
-        status,
-        body: response[head..].to_vec(),
-        response,
-    }
+    Got { status, body: response[head..].to_vec(), response }
 }
 
 fn replay(text: &str) -> usize {

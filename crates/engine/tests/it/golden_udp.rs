@@ -104,11 +104,7 @@ fn request(info_hash: &[u8]) -> AnnounceRequest {
 }
 
 fn store(tracker: &mut OfflineTracker, request: AnnounceRequest, ip: IpAddr) {
-    let announced = tracker.store(&Announce {
-        request,
-        ip,
-        listed: true,
-    });
+    let announced = tracker.store(&Announce { request, ip, listed: true });
     assert!(!announced.not_stored);
 }
 
@@ -149,19 +145,13 @@ impl Replay {
             }
             "recv" => {
                 self.checked += 1;
-                let received = self
-                    .received
-                    .take()
-                    .unwrap_or_else(|| panic!("silence, {at}"));
+                let received = self.received.take().unwrap_or_else(|| panic!("silence, {at}"));
                 if self.is_connect() {
                     self.file.set("cid", &received[8..]);
                     assert_ne!(received[8..], [0; 8], "{at}");
                 }
                 let expected = self.file.bytes(&line.rest);
-                assert_eq!(
-                    received, expected,
-                    "\n{received:02x?}\n{expected:02x?}\n{at}"
-                );
+                assert_eq!(received, expected, "\n{received:02x?}\n{expected:02x?}\n{at}");
             }
             "silence" => {
                 self.checked += 1;
@@ -169,24 +159,12 @@ impl Replay {
             }
             "length" => {
                 self.checked += 1;
-                let received = self
-                    .received
-                    .take()
-                    .unwrap_or_else(|| panic!("silence, {at}"));
+                let received = self.received.take().unwrap_or_else(|| panic!("silence, {at}"));
                 let number = |key| line.value(key).map(|value| value.parse::<usize>().unwrap());
-                assert!(
-                    number("exact").is_none_or(|exact| received.len() == exact),
-                    "{at}"
-                );
-                assert!(
-                    number("max").is_none_or(|max| received.len() <= max),
-                    "{at}"
-                );
+                assert!(number("exact").is_none_or(|exact| received.len() == exact), "{at}");
+                assert!(number("max").is_none_or(|max| received.len() <= max), "{at}");
                 let peers = received.len() - 20;
-                assert!(
-                    number("stride").is_none_or(|stride| peers.is_multiple_of(stride)),
-                    "{at}"
-                );
+                assert!(number("stride").is_none_or(|stride| peers.is_multiple_of(stride)), "{at}");
                 assert!(peers > 0, "{at}");
             }
             "means" | "says" | "to" => {}
@@ -205,22 +183,15 @@ impl Replay {
     /// Lets `<cid>` and `<cid:NAME>` stand for ids, got from the tracker when first needed.
     fn name_ids(&mut self, expression: &str) {
         for word in expression.split(' ') {
-            let Some(name) = word
-                .strip_prefix("<cid")
-                .and_then(|rest| rest.strip_suffix('>'))
+            let Some(name) = word.strip_prefix("<cid").and_then(|rest| rest.strip_suffix('>'))
             else {
                 continue;
             };
-            let client = name
-                .strip_prefix(':')
-                .map_or(self.client, |name| self.file.address(name));
+            let client = name.strip_prefix(':').map_or(self.client, |name| self.file.address(name));
             let ip = peer_addr::canonical(client.ip());
             if !self.ids.contains_key(&ip) {
                 let connect = wire::udp_connect(TransactionId([9; 4]));
-                let reply = self
-                    .tracker
-                    .udp(client, &connect)
-                    .expect("connects are answered");
+                let reply = self.tracker.udp(client, &connect).expect("connects are answered");
                 self.ids.insert(ip, reply[8..].to_vec());
             }
             self.file.set(&format!("cid{name}"), &self.ids[&ip]);

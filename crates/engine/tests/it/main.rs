@@ -1,10 +1,7 @@
 //! Tests of the engine as its users meet it: scripts, golden bytes, simulation, regressions.
 //!
 //! No socket and no clock. The same scripts and bytes go over sockets in the tests of the product.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that unwraps nothing fails, as it should"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod golden_http;
 mod golden_udp;

@@ -62,9 +62,7 @@ fn announce(
 
 fn peers(tracker: &mut OfflineTracker, source: SocketAddr) -> Vec<SocketAddr> {
     let reply = announce(tracker, source, &request(Some(1)));
-    wire::read_udp_announce(&reply, source.is_ipv6())
-        .unwrap()
-        .peers
+    wire::read_udp_announce(&reply, source.is_ipv6()).unwrap().peers
 }
 
 #[test]
@@ -79,21 +77,13 @@ fn bad_connection_id_gets_no_answer_whatever_follows() {
             if let Some(bytes) = datagram.get_mut(8..12) {
                 bytes.copy_from_slice(&action.to_be_bytes());
             }
-            assert_eq!(
-                tracker.udp(source, &datagram),
-                None,
-                "{length} bytes, action {action}"
-            );
+            assert_eq!(tracker.udp(source, &datagram), None, "{length} bytes, action {action}");
         }
     }
     // The constant that anybody knows proves nothing.
     let magic = wire::udp_announce(ConnectionId(CONNECT_MAGIC), TRANSACTION, &request(Some(1)));
     assert_eq!(tracker.udp(source, &magic), None);
-    assert_eq!(
-        tracker.shard.heap_bytes(),
-        empty,
-        "forged requests cost memory"
-    );
+    assert_eq!(tracker.shard.heap_bytes(), empty, "forged requests cost memory");
 }
 
 #[test]
@@ -113,17 +103,10 @@ fn connection_id_depends_on_the_address_and_not_on_the_port() {
     let id = connect(&mut tracker, endpoint("192.0.2.1:6881"));
     let datagram = wire::udp_announce(id, TRANSACTION, &request(Some(1)));
     assert!(tracker.udp(endpoint("192.0.2.1:1025"), &datagram).is_some());
-    assert!(
-        tracker
-            .udp(endpoint("[::ffff:192.0.2.1]:1025"), &datagram)
-            .is_some()
-    );
+    assert!(tracker.udp(endpoint("[::ffff:192.0.2.1]:1025"), &datagram).is_some());
     assert!(tracker.udp(endpoint("192.0.2.2:6881"), &datagram).is_none());
     let mut other = OfflineTracker::new(Policy::default(), SwarmSettings::default(), 12);
-    assert!(
-        other.udp(endpoint("192.0.2.1:6881"), &datagram).is_none(),
-        "predictable"
-    );
+    assert!(other.udp(endpoint("192.0.2.1:6881"), &datagram).is_none(), "predictable");
 }
 
 #[test]
@@ -141,18 +124,9 @@ fn connection_id_expires() {
 #[test]
 fn partial_seed_is_welcome_with_its_first_event() {
     let mut tracker = tracker();
-    let paused = AnnounceRequest {
-        event: AnnounceEvent::Paused,
-        ..request(Some(5))
-    };
+    let paused = AnnounceRequest { event: AnnounceEvent::Paused, ..request(Some(5)) };
     let reply = announce(&mut tracker, endpoint("192.0.2.1:6881"), &paused);
-    assert_eq!(
-        wire::read_udp_announce(&reply, false)
-            .unwrap()
-            .seen
-            .incomplete,
-        1
-    );
+    assert_eq!(wire::read_udp_announce(&reply, false).unwrap().seen.incomplete, 1);
     let target = format!("{QUERY}&left=5&event=paused");
     let (_, body) = tracker.get("192.0.2.2".parse().unwrap(), target.as_bytes());
     assert_eq!(wire::read_http_announce(&body).unwrap().seen.incomplete, 2);
@@ -168,13 +142,7 @@ fn unknown_events_and_options_are_passed_over() {
     datagram[80..84].copy_from_slice(&77u32.to_be_bytes());
     datagram.extend(b"\x63\x04abcd\x02\x02/a\x01\xfe\xff");
     let reply = tracker.udp(source, &datagram).unwrap();
-    assert_eq!(
-        wire::read_udp_announce(&reply, false)
-            .unwrap()
-            .seen
-            .incomplete,
-        1
-    );
+    assert_eq!(wire::read_udp_announce(&reply, false).unwrap().seen.incomplete, 1);
 }
 
 #[test]
@@ -185,10 +153,7 @@ fn scrape_answers_in_the_order_asked_repetitions_included() {
     for (number, info_hash) in hashes.iter().enumerate() {
         for host in 0..number % 5 {
             let source = SocketAddr::from(([192, 0, 2, host as u8], 6881));
-            let request = AnnounceRequest {
-                info_hash: *info_hash,
-                ..request(Some(1))
-            };
+            let request = AnnounceRequest { info_hash: *info_hash, ..request(Some(1)) };
             announce(&mut tracker, source, &request);
         }
     }
@@ -200,11 +165,7 @@ fn scrape_answers_in_the_order_asked_repetitions_included() {
     let seen: Vec<_> = wire::read_udp_scrape(&reply).unwrap();
     assert_eq!(seen.len(), 74);
     for (entry, info_hash) in seen.iter().zip(&asked) {
-        assert_eq!(
-            entry.incomplete,
-            u32::from(info_hash.0[0]) % 5,
-            "{info_hash}"
-        );
+        assert_eq!(entry.incomplete, u32::from(info_hash.0[0]) % 5, "{info_hash}");
     }
 }
 
@@ -273,15 +234,9 @@ fn compact_zero_is_answered_with_dictionaries() {
 #[test]
 fn port_zero_is_not_replaced_by_the_source_port() {
     let mut tracker = tracker();
-    let hidden = AnnounceRequest {
-        port: 0,
-        ..request(Some(1))
-    };
+    let hidden = AnnounceRequest { port: 0, ..request(Some(1)) };
     let reply = announce(&mut tracker, endpoint("192.0.2.1:6881"), &hidden);
-    assert_eq!(
-        wire::read_udp_announce(&reply, false).unwrap_err(),
-        "invalid port"
-    );
+    assert_eq!(wire::read_udp_announce(&reply, false).unwrap_err(), "invalid port");
     assert_eq!(tracker.shard.tally().torrents, 0);
 }
 
@@ -297,10 +252,7 @@ fn address_in_a_message_is_not_believed() {
     tracker.get("192.0.2.2".parse().unwrap(), target.as_bytes());
     let mut told = peers(&mut tracker, endpoint("192.0.2.9:9"));
     told.sort();
-    assert_eq!(
-        told,
-        [endpoint("192.0.2.1:6881"), endpoint("192.0.2.2:6881")]
-    );
+    assert_eq!(told, [endpoint("192.0.2.1:6881"), endpoint("192.0.2.2:6881")]);
 }
 
 #[test]
@@ -322,10 +274,7 @@ fn only_neighbours_may_name_their_public_address() {
     }
     let mut told = peers(&mut tracker, endpoint("192.0.2.9:9"));
     told.sort();
-    assert_eq!(
-        told,
-        [endpoint("192.0.2.6:6881"), endpoint("198.51.100.1:6881")]
-    );
+    assert_eq!(told, [endpoint("192.0.2.6:6881"), endpoint("198.51.100.1:6881")]);
 }
 
 #[test]
@@ -333,21 +282,13 @@ fn answers_stay_within_one_packet_whatever_is_configured() {
     let mut policy = Policy::default();
     policy.answers.peers_max = 1000;
     let mut tracker = OfflineTracker::new(policy, SwarmSettings::default(), 11);
-    let everybody = AnnounceRequest {
-        num_want: NumWant::Count(1000),
-        ..request(Some(1))
-    };
+    let everybody = AnnounceRequest { num_want: NumWant::Count(1000), ..request(Some(1)) };
     for host in 0..1000u16 {
         let [high, low] = host.to_be_bytes();
-        for ip in [
-            IpAddr::from([198, 51, high, low]),
-            IpAddr::from([0x2001, 0xdb8, 1, host, 0, 0, 0, 1]),
-        ] {
-            tracker.store(&Announce {
-                request: request(Some(1)),
-                ip,
-                listed: true,
-            });
+        for ip in
+            [IpAddr::from([198, 51, high, low]), IpAddr::from([0x2001, 0xdb8, 1, host, 0, 0, 0, 1])]
+        {
+            tracker.store(&Announce { request: request(Some(1)), ip, listed: true });
         }
     }
     let ipv6 = announce(&mut tracker, endpoint("[2001:db8::1]:6881"), &everybody);
@@ -374,11 +315,7 @@ fn huge_left_makes_no_seeder() {
         let ip = IpAddr::from([192, 0, 2, host as u8 + 1]);
         let (_, body) = tracker.get(ip, format!("{QUERY}&left={left}").as_bytes());
         let seen = wire::read_http_announce(&body).unwrap().seen;
-        assert_eq!(
-            (seen.seeders, seen.incomplete),
-            (0, host as u32 + 1),
-            "left={left}"
-        );
+        assert_eq!((seen.seeders, seen.incomplete), (0, host as u32 + 1), "left={left}");
     }
 }
 
@@ -410,24 +347,13 @@ impl Bare {
     }
 
     fn announce(&mut self, now: Tick, announce: &Announce, ipv4: &mut [u8]) -> Announced {
-        let mut moment = Moment {
-            now,
-            rng: &mut self.rng,
-            new_torrents: &mut self.new_torrents,
-        };
-        let room = PeerRoom {
-            ipv4,
-            ..PeerRoom::default()
-        };
+        let mut moment = Moment { now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
+        let room = PeerRoom { ipv4, ..PeerRoom::default() };
         self.shard.announce(&mut moment, announce, room)
     }
 
     fn arrive(&mut self, now: Tick, ip: IpAddr) -> Announced {
-        let announce = Announce {
-            request: request(Some(1)),
-            ip,
-            listed: true,
-        };
+        let announce = Announce { request: request(Some(1)), ip, listed: true };
         self.announce(now, &announce, &mut [])
     }
 }
@@ -452,17 +378,10 @@ fn sweep_goes_on_behind_a_lane_that_shrank() {
         let [high, low] = number.to_be_bytes();
         bare.arrive(Tick(0), IpAddr::from([198, 51, high, low]));
         bare.arrive(Tick(0), IpAddr::from([10, 51, high, low]));
-        bare.arrive(
-            Tick(0),
-            IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]),
-        );
+        bare.arrive(Tick(0), IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]));
     }
     while bare.shard.sweep(Tick(4000), 50) == Swept::More {}
-    assert_eq!(
-        bare.shard.tally().peers_total(),
-        0,
-        "one round reaches everybody"
-    );
+    assert_eq!(bare.shard.tally().peers_total(), 0, "one round reaches everybody");
     assert_eq!(bare.shard.tally().torrents, 0);
 }
 
@@ -471,11 +390,7 @@ fn unlisted_client_is_not_told_of_a_silent_peer() {
     let mut bare = Bare::new(SwarmSettings::default(), 0);
     bare.arrive(Tick(0), IpAddr::from([192, 0, 2, 1]));
     let hidden = Announce {
-        request: AnnounceRequest {
-            port: 0,
-            peer_id: PeerId([7; 20]),
-            ..request(Some(1))
-        },
+        request: AnnounceRequest { port: 0, peer_id: PeerId([7; 20]), ..request(Some(1)) },
         ip: IpAddr::from([192, 0, 2, 2]),
         listed: false,
     };
@@ -491,10 +406,7 @@ fn flood_of_new_torrents_from_one_address_is_bounded() {
         let mut info_hash = IH;
         info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
         let announce = Announce {
-            request: AnnounceRequest {
-                info_hash,
-                ..request(Some(1))
-            },
+            request: AnnounceRequest { info_hash, ..request(Some(1)) },
             ip,
             listed: true,
         };
@@ -504,9 +416,6 @@ fn flood_of_new_torrents_from_one_address_is_bounded() {
     let refused = (0..1000).filter(|&number| bring(flooder, number)).count();
     assert_eq!(refused, 940);
     assert!(!bring(flooder, 5), "what is known is not new");
-    assert!(
-        !bring(IpAddr::from([198, 51, 100, 1]), 5000),
-        "others go on"
-    );
+    assert!(!bring(IpAddr::from([198, 51, 100, 1]), 5000), "others go on");
     assert_eq!(bare.shard.tally().torrents, 61);
 }

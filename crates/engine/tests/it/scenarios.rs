@@ -63,57 +63,27 @@ fn wrong_expectations_fail_with_their_line() {
     let clients = "client alice 192.0.2.1:6881\nclient bob 192.0.2.2:6881\n\
                    announce alice left=5\nannounce bob left=0\n";
     for (expectation, message) in [
-        (
-            "expect seeders=2",
-            "wrong.scn:5: expected seeders=2 leechers=any",
-        ),
-        (
-            "expect leechers=2",
-            "wrong.scn:5: expected seeders=any leechers=2",
-        ),
+        ("expect seeders=2", "wrong.scn:5: expected seeders=2 leechers=any"),
+        ("expect leechers=2", "wrong.scn:5: expected seeders=any leechers=2"),
         ("expect completions=1", "wrong.scn:5: expected seeders=any"),
-        (
-            "expect peers none",
-            "wrong.scn:5: expected peers none, got peers alice",
-        ),
-        (
-            "expect peers alice bob",
-            "wrong.scn:5: expected peers alice bob, got peers alice",
-        ),
-        (
-            "expect 2 peers of alice bob",
-            "wrong.scn:5: expected 2 of alice bob, got peers alice",
-        ),
-        (
-            "expect 1 peer of bob",
-            "wrong.scn:5: expected 1 of bob, got peers alice",
-        ),
+        ("expect peers none", "wrong.scn:5: expected peers none, got peers alice"),
+        ("expect peers alice bob", "wrong.scn:5: expected peers alice bob, got peers alice"),
+        ("expect 2 peers of alice bob", "wrong.scn:5: expected 2 of alice bob, got peers alice"),
+        ("expect 1 peer of bob", "wrong.scn:5: expected 1 of bob, got peers alice"),
         (
             "expect peers exclude alice",
             "wrong.scn:5: expected peers without alice, got peers alice",
         ),
-        (
-            "expect peers include bob",
-            "wrong.scn:5: expected peers with bob, got peers alice",
-        ),
-        (
-            "expect failure no",
-            "wrong.scn:5: expected failure no, got an answer",
-        ),
+        ("expect peers include bob", "wrong.scn:5: expected peers with bob, got peers alice"),
+        ("expect failure no", "wrong.scn:5: expected failure no, got an answer"),
     ] {
         let found = failure_of(&format!("{clients}{expectation}\n"));
         assert!(found.starts_with(message), "{found}\nfor {expectation}");
     }
     let found = failure_of("client alice 192.0.2.1:0\nannounce alice left=5\n");
-    assert_eq!(
-        found,
-        "wrong.scn:2: expected an answer, got failure invalid port"
-    );
+    assert_eq!(found, "wrong.scn:2: expected an answer, got failure invalid port");
     let found = failure_of("scrape\nexpect seeders=1\n");
-    assert!(
-        found.starts_with("wrong.scn:2: expected seeders=1"),
-        "{found}"
-    );
+    assert!(found.starts_with("wrong.scn:2: expected seeders=1"), "{found}");
 }
 
 #[test]

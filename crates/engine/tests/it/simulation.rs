@@ -50,11 +50,7 @@ fn profile(rng: &mut Rng, scale: Scale) -> Profile {
         clients,
         torrents,
         // One run in three has hosts with many clients each.
-        hosts: if rng.u32(..3) == 0 {
-            clients.div_ceil(6)
-        } else {
-            clients * 4
-        },
+        hosts: if rng.u32(..3) == 0 { clients.div_ceil(6) } else { clients * 4 },
         ipv6_percent: [0, 10, 40][rng.usize(..3)],
         dual_percent: [0, 10, 50][rng.usize(..3)],
         local_percent: [0, 0, 20][rng.usize(..3)],
@@ -71,19 +67,12 @@ fn settings(rng: &mut Rng, scale: Scale) -> SwarmSettings {
         peer_ids: rng.bool(),
         ports_per_address_max,
         peers_per_prefix_max,
-        torrents_max: if bounded {
-            rng.u32(1..10)
-        } else {
-            u32::MAX / 2
-        },
+        torrents_max: if bounded { rng.u32(1..10) } else { u32::MAX / 2 },
         peers_max: if bounded { rng.u64(1..60) } else { u64::MAX },
         completed_overrides_left: rng.u32(..4) == 0,
         seeds_to_seeds: rng.u32(..4) == 0,
-        private_peers: [
-            PrivatePeers::Match,
-            PrivatePeers::Always,
-            PrivatePeers::Never,
-        ][rng.usize(..3)],
+        private_peers: [PrivatePeers::Match, PrivatePeers::Always, PrivatePeers::Never]
+            [rng.usize(..3)],
     }
 }
 
@@ -132,11 +121,7 @@ impl Simulation {
         if let Some(announce) = self.crowd.next_arrival() {
             let wanted = self.wanted(announce.request.num_want);
             // Another worker may have read its clock a moment before it got hold of the shard.
-            let late_secs = if self.rng.u32(..8) == 0 {
-                self.rng.u32(..3)
-            } else {
-                0
-            };
+            let late_secs = if self.rng.u32(..8) == 0 { self.rng.u32(..3) } else { 0 };
             self.both.announce(&announce, wanted, late_secs)?;
         }
         let torrent = self.any_torrent();
@@ -164,11 +149,7 @@ impl Simulation {
     fn advance(&mut self, secs_min: u32, secs_max: u32) -> Result<(), String> {
         let secs = self.rng.u32(secs_min..secs_max);
         self.both.advance(secs)?;
-        if self.lazy {
-            Ok(())
-        } else {
-            self.both.sweep_all()
-        }
+        if self.lazy { Ok(()) } else { self.both.sweep_all() }
     }
 
     /// Room in an answer: of either family alone, as over UDP, or of both.
@@ -178,10 +159,7 @@ impl Simulation {
             NumWant::Count(count) => (count as usize).min(PEERS_MAX),
         };
         let (ipv4, ipv6) = [(1, 0), (0, 1), (1, 1)][self.rng.usize(..3)];
-        Wanted {
-            ipv4: ipv4 * wanted,
-            ipv6: ipv6 * wanted,
-        }
+        Wanted { ipv4: ipv4 * wanted, ipv6: ipv6 * wanted }
     }
 
     fn compare_all(&mut self) -> Result<(), String> {
@@ -219,12 +197,7 @@ impl Simulation {
 fn simulate(seed: u64, scale: Scale, steps: u32) {
     let mut simulation = Simulation::new(seed, scale);
     if let Err(what) = simulation.run(steps) {
-        let Simulation {
-            both,
-            profile,
-            lazy,
-            ..
-        } = &simulation;
+        let Simulation { both, profile, lazy, .. } = &simulation;
         panic!(
             "{what}\nat {:?} of {scale:?} {profile:?}, lazy: {lazy}\nrepeat with SKEP_SIM_SEED={seed}",
             both.now()
@@ -234,10 +207,7 @@ fn simulate(seed: u64, scale: Scale, steps: u32) {
 
 fn variable(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Every scale has seeds of its own, so that a seed alone repeats a run.

@@ -58,13 +58,9 @@ impl Swarm {
             ip,
             listed: true,
         };
-        let mut moment = Moment {
-            now: self.now,
-            rng: &mut self.rng,
-            new_torrents: &mut self.new_torrents,
-        };
-        self.shard
-            .announce(&mut moment, &announce, PeerRoom::default())
+        let mut moment =
+            Moment { now: self.now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
+        self.shard.announce(&mut moment, &announce, PeerRoom::default())
     }
 
     fn sweep(&mut self) {
@@ -115,12 +111,7 @@ fn check(steps: &[(Step, Expected)]) {
                 partial_seeds,
                 completions,
             };
-            assert_eq!(
-                swarm.counts(),
-                expected,
-                "step {} of {ip} among {others:?}",
-                number + 1
-            );
+            assert_eq!(swarm.counts(), expected, "step {} of {ip} among {others:?}", number + 1);
         }
     }
 }
@@ -186,17 +177,10 @@ fn unknown_left_keeps_the_class_of_a_known_peer() {
 
 #[test]
 fn switch_makes_a_seeder_of_an_unfinished_completed() {
-    let mut swarm = Swarm::new(SwarmSettings {
-        completed_overrides_left: true,
-        ..SwarmSettings::default()
-    });
-    let counts = swarm
-        .announce("192.0.2.1".parse().unwrap(), Completed, Some(5))
-        .counts;
-    assert_eq!(
-        (counts.seeders, counts.leechers, counts.completions),
-        (1, 0, 0)
-    );
+    let mut swarm =
+        Swarm::new(SwarmSettings { completed_overrides_left: true, ..SwarmSettings::default() });
+    let counts = swarm.announce("192.0.2.1".parse().unwrap(), Completed, Some(5)).counts;
+    assert_eq!((counts.seeders, counts.leechers, counts.completions), (1, 0, 0));
 }
 
 #[test]

@@ -53,15 +53,8 @@ fn draw(
     let mut rng = Rng::with_seed(0x5eed);
     let mut new_torrents = RateTable::new(Seed::new(0), 0, 32, 64);
     let mut ask = |announce: &Announce, ipv4: &mut [u8]| {
-        let mut moment = Moment {
-            now: Tick(50),
-            rng: &mut rng,
-            new_torrents: &mut new_torrents,
-        };
-        let room = PeerRoom {
-            ipv4,
-            ..PeerRoom::default()
-        };
+        let mut moment = Moment { now: Tick(50), rng: &mut rng, new_torrents: &mut new_torrents };
+        let room = PeerRoom { ipv4, ..PeerRoom::default() };
         shard.announce(&mut moment, announce, room).ipv4_bytes
     };
     let mut counts = BTreeMap::new();
@@ -88,33 +81,21 @@ fn draw(
         }
     }
     let chance = f64::from(wanted) / counts.len() as f64;
-    Drawn {
-        expected: chance * f64::from(draws),
-        chance,
-        counts,
-    }
+    Drawn { expected: chance * f64::from(draws), chance, counts }
 }
 
 impl Drawn {
     /// Mean square of the deviations, in units of what chance alone would give.
     fn dispersion(&self) -> f64 {
         let variance = self.expected * (1.0 - self.chance);
-        let squares = self
-            .counts
-            .values()
-            .map(|&count| (f64::from(count) - self.expected).powi(2));
+        let squares = self.counts.values().map(|&count| (f64::from(count) - self.expected).powi(2));
         squares.sum::<f64>() / variance / self.counts.len() as f64
     }
 
     /// The rarest and the most frequent peer, in units of the expected.
     fn extremes(&self) -> (f64, f64) {
-        let shares = self
-            .counts
-            .values()
-            .map(|&count| f64::from(count) / self.expected);
-        shares.fold((f64::MAX, 0.0), |(least, most), share| {
-            (share.min(least), share.max(most))
-        })
+        let shares = self.counts.values().map(|&count| f64::from(count) / self.expected);
+        shares.fold((f64::MAX, 0.0), |(least, most), share| (share.min(least), share.max(most)))
     }
 }
 
@@ -130,37 +111,25 @@ fn small_swarms_are_drawn_evenly() {
             (60, 30, 1, 50),
             (90, 0, 1, 1),
         ] {
-            let settings = SwarmSettings {
-                peer_ids,
-                ..SwarmSettings::default()
-            };
+            let settings = SwarmSettings { peer_ids, ..SwarmSettings::default() };
             let drawn = draw(settings, leechers, seeders, asks, wanted, 20_000);
             let dispersion = drawn.dispersion();
             // One is what chance gives. Neighbours come together, so it varies more than for single draws.
             let case = format!("{wanted} of {leechers} + {seeders}");
             assert!(dispersion < 5.0, "{case}: {dispersion:.2}");
             let (least, most) = drawn.extremes();
-            assert!(
-                least > 0.75 && most < 1.25,
-                "{case}: {least:.2} to {most:.2}"
-            );
+            assert!(least > 0.75 && most < 1.25, "{case}: {least:.2} to {most:.2}");
         }
     }
 }
 
 #[test]
 fn large_swarms_are_drawn_about_evenly() {
-    for (leechers, wanted, draws) in [
-        (1000, 50, 10_000),
-        (1000, 200, 3000),
-        (5000, 50, 30_000),
-        (5000, 200, 8000),
-    ] {
+    for (leechers, wanted, draws) in
+        [(1000, 50, 10_000), (1000, 200, 3000), (5000, 50, 30_000), (5000, 200, 8000)]
+    {
         for ports_per_address_max in [0, 8] {
-            let settings = SwarmSettings {
-                ports_per_address_max,
-                ..SwarmSettings::default()
-            };
+            let settings = SwarmSettings { ports_per_address_max, ..SwarmSettings::default() };
             let drawn = draw(settings, leechers, 0, 1, wanted, draws);
             let (least, most) = drawn.extremes();
             // Parts differ in size, and an answer begins with a whole part.

@@ -142,10 +142,7 @@ impl Batch {
     /// # Panics
     /// If the length is above [`DATAGRAM_BYTES_MAX`].
     pub fn set_reply_len(&mut self, index: usize, reply_bytes: usize) {
-        assert!(
-            reply_bytes <= DATAGRAM_BYTES_MAX,
-            "a reply must fit its buffer"
-        );
+        assert!(reply_bytes <= DATAGRAM_BYTES_MAX, "a reply must fit its buffer");
         self.slots[..self.len][index].reply_bytes = reply_bytes;
     }
 
@@ -154,12 +151,7 @@ impl Batch {
         let datagram_bytes = bytes.len().min(DATAGRAM_BYTES_MAX);
         self.datagrams[self.len][..datagram_bytes].copy_from_slice(&bytes[..datagram_bytes]);
         let truncated = bytes.len() > DATAGRAM_BYTES_MAX;
-        self.slots[self.len] = Slot {
-            source,
-            datagram_bytes,
-            truncated,
-            ..EMPTY
-        };
+        self.slots[self.len] = Slot { source, datagram_bytes, truncated, ..EMPTY };
         self.len += 1;
     }
 

@@ -27,9 +27,7 @@ pub(super) struct Fallback {
 impl Fallback {
     pub(super) fn new(socket: &Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self {
-            scratch: Box::new([0; DATAGRAM_BYTES_MAX + 1]),
-        })
+        Ok(Self { scratch: Box::new([0; DATAGRAM_BYTES_MAX + 1]) })
     }
 
     pub(super) fn receive(
@@ -55,9 +53,7 @@ impl Fallback {
         let send_one = |next: usize| {
             let index = batch.pending[next];
             let slot = &batch.slots[index];
-            socket
-                .send_to(&batch.replies[index][..slot.reply_bytes], slot.source)
-                .map(|_| 1)
+            socket.send_to(&batch.replies[index][..slot.reply_bytes], slot.source).map(|_| 1)
         };
         send_all(count, send_one, || std::thread::sleep(ROOM_WAIT))
     }
@@ -140,10 +136,7 @@ mod tests {
     #[test]
     fn socket_blocks_only_while_it_waits() {
         let address = (net::Ipv4Addr::LOCALHOST, 0).into();
-        let options = UdpOptions {
-            backend: Backend::Std,
-            ..UdpOptions::new(address)
-        };
+        let options = UdpOptions { backend: Backend::Std, ..UdpOptions::new(address) };
         let mut socket = UdpSocket::bind(&options).unwrap();
         let mut batch = Batch::new(1);
         let wait_max = Duration::from_millis(1);

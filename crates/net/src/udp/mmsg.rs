@@ -45,10 +45,7 @@ impl Mmsg {
             set_option(socket.as_fd(), level, name, ON)?;
         }
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, ON)?;
-        Ok(Self {
-            wait: None,
-            drops: DropCounter::default(),
-        })
+        Ok(Self { wait: None, drops: DropCounter::default() })
     }
 
     pub(super) fn receive(
@@ -66,12 +63,7 @@ impl Mmsg {
             }
             libc::MSG_WAITFORONE
         };
-        let Batch {
-            headers,
-            datagrams,
-            slots,
-            ..
-        } = &mut *batch;
+        let Batch { headers, datagrams, slots, .. } = &mut *batch;
         headers.arm_receive(datagrams);
         // SAFETY: every header points to a name, a vector, a control buffer and a datagram buffer of
         // the length that it states. `arm_receive` just made these pointers, and all of that memory
@@ -87,11 +79,7 @@ impl Mmsg {
         };
         let Ok(received) = usize::try_from(received) else {
             let cause = io::Error::last_os_error();
-            return if is_passing(&cause) {
-                Ok(())
-            } else {
-                Err(cause)
-            };
+            return if is_passing(&cause) { Ok(()) } else { Err(cause) };
         };
         for (index, slot) in slots[..received].iter_mut().enumerate() {
             *slot = headers.read(index, &mut self.drops);
@@ -106,13 +94,7 @@ impl Mmsg {
         batch: &mut Batch,
         count: usize,
     ) -> SendReport {
-        let Batch {
-            headers,
-            replies,
-            slots,
-            pending,
-            ..
-        } = batch;
+        let Batch { headers, replies, slots, pending, .. } = batch;
         headers.arm_send(&pending[..count], slots, replies);
         let send_rest = |next: usize| {
             let rest = &mut headers.messages[next..count];
@@ -317,9 +299,7 @@ fn write_name(name: &mut Name, address: SocketAddr) -> usize {
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr {
-                    s6_addr: address.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
                 sin6_scope_id: address.scope_id(),
             };
             size_of::<libc::sockaddr_in6>()
@@ -328,9 +308,7 @@ fn write_name(name: &mut Name, address: SocketAddr) -> usize {
 }
 
 fn in_addr(address: Ipv4Addr) -> libc::in_addr {
-    libc::in_addr {
-        s_addr: u32::from(address).to_be(),
-    }
+    libc::in_addr { s_addr: u32::from(address).to_be() }
 }
 
 /// Reads which address was asked, and notes the drop counter.
@@ -364,25 +342,15 @@ fn read_control(header: &libc::msghdr, drops: &mut DropCounter) -> Option<Asked>
 /// The kernel itself names the local address that fits, also when a broadcast was received.
 fn asked_v4(info: libc::in_pktinfo) -> Asked {
     let address = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-    Asked {
-        address: IpAddr::V4(address),
-        interface: 0,
-    }
+    Asked { address: IpAddr::V4(address), interface: 0 }
 }
 
 /// Nothing can be sent from a multicast address, so the kernel chooses then.
 fn asked_v6(info: libc::in6_pktinfo) -> Option<Asked> {
     let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     // Routing chooses the way of a reply, except for an address that one interface alone knows.
-    let interface = if address.is_unicast_link_local() {
-        info.ipi6_ifindex as _
-    } else {
-        0
-    };
-    (!address.is_multicast()).then_some(Asked {
-        address: IpAddr::V6(address),
-        interface,
-    })
+    let interface = if address.is_unicast_link_local() { info.ipi6_ifindex as _ } else { 0 };
+    (!address.is_multicast()).then_some(Asked { address: IpAddr::V6(address), interface })
 }
 
 /// Writes the address that a reply is to leave from.
@@ -398,9 +366,7 @@ fn write_asked(header: &mut libc::msghdr, asked: Asked) {
         }
         IpAddr::V6(address) => {
             let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: address.octets(),
-                },
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
                 ipi6_ifindex: asked.interface as _,
             };
             write_control(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
@@ -429,11 +395,7 @@ fn write_control<T: Copy>(
 }
 
 pub(super) fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readiness> {
-    let mut entries = [libc::pollfd {
-        fd: -1,
-        events: 0,
-        revents: 0,
-    }; SOCKETS_MAX];
+    let mut entries = [libc::pollfd { fd: -1, events: 0, revents: 0 }; SOCKETS_MAX];
     let entries = &mut entries[..sockets.len()];
     for (entry, socket) in entries.iter_mut().zip(sockets) {
         *entry = poll_entry(&socket.socket, libc::POLLIN);
@@ -450,11 +412,7 @@ pub(super) fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result
 }
 
 fn poll_entry(socket: &net::UdpSocket, events: libc::c_short) -> libc::pollfd {
-    libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events,
-        revents: 0,
-    }
+    libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 }
 }
 
 /// Waits for any of the entries; a signal ends the wait with none of them marked.
@@ -467,11 +425,7 @@ fn poll(entries: &mut [libc::pollfd], wait_max: Duration) -> io::Result<()> {
         unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, wait_ms) };
     if result < 0 {
         let cause = io::Error::last_os_error();
-        return if cause.kind() == io::ErrorKind::Interrupted {
-            Ok(())
-        } else {
-            Err(cause)
-        };
+        return if cause.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(cause) };
     }
     Ok(())
 }
@@ -497,10 +451,7 @@ mod tests {
     #[test]
     fn addresses_come_back_as_written() {
         let link_local = SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 2, 0, 3);
-        for address in [
-            "192.0.2.1:6881".parse().unwrap(),
-            SocketAddr::V6(link_local),
-        ] {
+        for address in ["192.0.2.1:6881".parse().unwrap(), SocketAddr::V6(link_local)] {
             let mut headers = Headers::new(1);
             write_name(&mut headers.names[0], address);
             assert_eq!(read_name(&headers.names[0]), address);

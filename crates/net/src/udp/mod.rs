@@ -108,11 +108,7 @@ impl UdpSocket {
     /// port. `Unsupported` when this system lacks the backend or port sharing that was asked for.
     pub fn bind(options: &UdpOptions) -> io::Result<Self> {
         let address = options.address;
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -126,13 +122,7 @@ impl UdpSocket {
         let send_buffer_bytes = usable_bytes(socket.send_buffer_size()?);
         let socket = std::net::UdpSocket::from(socket);
         let local_addr = socket.local_addr()?;
-        Ok(Self {
-            socket,
-            local_addr,
-            receive_buffer_bytes,
-            send_buffer_bytes,
-            engine,
-        })
+        Ok(Self { socket, local_addr, receive_buffer_bytes, send_buffer_bytes, engine })
     }
 
     /// The address and port it is bound to.
@@ -285,11 +275,7 @@ fn force_buffer(_: &Socket, _: BufferOption, _: usize) -> bool {
 
 /// Linux reports twice what was asked for, because it counts its own bookkeeping in.
 fn usable_bytes(reported: usize) -> usize {
-    if cfg!(target_os = "linux") {
-        reported / 2
-    } else {
-        reported
-    }
+    if cfg!(target_os = "linux") { reported / 2 } else { reported }
 }
 
 /// Which of the sockets given to [`wait_any`] have something to receive.
@@ -333,10 +319,7 @@ pub fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readin
         "between 1 and {SOCKETS_MAX} sockets must be waited for"
     );
     #[cfg(target_os = "linux")]
-    if sockets
-        .iter()
-        .any(|socket| matches!(socket.engine, Engine::Mmsg(_)))
-    {
+    if sockets.iter().any(|socket| matches!(socket.engine, Engine::Mmsg(_))) {
         return mmsg::wait_any(sockets, wait_max);
     }
     fallback::wait_any(sockets, wait_max)

@@ -10,10 +10,7 @@ use super::batch::Asked;
 use super::*;
 use crate::clock::monotonic_coarse_secs;
 
-const LOOPBACKS: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::LOCALHOST),
-    IpAddr::V6(Ipv6Addr::LOCALHOST),
-];
+const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// Long enough for any machine; a test that passes never waits for it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -49,10 +46,7 @@ on_every_backend! {
 }
 
 fn bind(backend: Backend, ip: IpAddr) -> UdpSocket {
-    let options = UdpOptions {
-        backend,
-        ..UdpOptions::new(SocketAddr::new(ip, 0))
-    };
+    let options = UdpOptions { backend, ..UdpOptions::new(SocketAddr::new(ip, 0)) };
     let socket = UdpSocket::bind(&options).unwrap();
     assert_eq!(socket.backend(), backend);
     socket
@@ -89,10 +83,7 @@ fn echo(socket: &mut UdpSocket, batch: &mut Batch) -> SendReport {
 }
 
 fn sent(sent: usize) -> SendReport {
-    SendReport {
-        sent,
-        ..SendReport::default()
-    }
+    SendReport { sent, ..SendReport::default() }
 }
 
 fn expect_reply(client: &Client, expected: &[u8], from: SocketAddr) {
@@ -107,9 +98,7 @@ fn replies_reach_the_source_of_their_datagram(backend: Backend) {
         let mut batch = Batch::new(8);
         let clients: Vec<_> = (0..3).map(|_| client(ip)).collect();
         for (client, text) in clients.iter().zip(["one", "", "three"]) {
-            client
-                .send_to(text.as_bytes(), socket.local_addr())
-                .unwrap();
+            client.send_to(text.as_bytes(), socket.local_addr()).unwrap();
         }
         assert_eq!(receive_some(&mut socket, &mut batch), 3);
         for (index, client) in clients.iter().enumerate() {
@@ -129,26 +118,11 @@ fn replies_reach_the_source_of_their_datagram(backend: Backend) {
 fn reply_leaves_from_the_address_that_was_asked(backend: Backend) {
     // Linux alone answers to all of 127.0.0.0/8, and the portable backend knows the address that
     // was asked only if it is bound to it.
-    let asked = if cfg!(target_os = "linux") {
-        [127, 0, 0, 5]
-    } else {
-        [127, 0, 0, 1]
-    };
-    let four = (
-        IpAddr::from(asked),
-        Ipv4Addr::UNSPECIFIED.into(),
-        LOOPBACKS[0],
-    );
+    let asked = if cfg!(target_os = "linux") { [127, 0, 0, 5] } else { [127, 0, 0, 1] };
+    let four = (IpAddr::from(asked), Ipv4Addr::UNSPECIFIED.into(), LOOPBACKS[0]);
     let six = (LOOPBACKS[1], Ipv6Addr::UNSPECIFIED.into(), LOOPBACKS[1]);
     for (asked, unspecified, from) in [four, six] {
-        let mut socket = bind(
-            backend,
-            if backend == Backend::Std {
-                asked
-            } else {
-                unspecified
-            },
-        );
+        let mut socket = bind(backend, if backend == Backend::Std { asked } else { unspecified });
         let mut batch = Batch::new(4);
         let client = client(from);
         let target = SocketAddr::new(asked, socket.local_addr().port());
@@ -161,30 +135,11 @@ fn reply_leaves_from_the_address_that_was_asked(backend: Backend) {
         }
         // Most machines have one IPv6 loopback address, from which the reply would leave anyway. A
         // foreign address is refused, which shows that the kernel was told it.
-        assert_eq!(
-            batch.slots[0].asked,
-            Some(Asked {
-                address: asked,
-                interface: 0
-            })
-        );
-        let foreign: IpAddr = if asked.is_ipv6() {
-            "2001:db8::1".parse()
-        } else {
-            "192.0.2.1".parse()
-        }
-        .unwrap();
-        batch.slots[0].asked = Some(Asked {
-            address: foreign,
-            interface: 0,
-        });
-        assert_eq!(
-            socket.send(&mut batch),
-            SendReport {
-                failed: 1,
-                ..sent(0)
-            }
-        );
+        assert_eq!(batch.slots[0].asked, Some(Asked { address: asked, interface: 0 }));
+        let foreign: IpAddr =
+            if asked.is_ipv6() { "2001:db8::1".parse() } else { "192.0.2.1".parse() }.unwrap();
+        batch.slots[0].asked = Some(Asked { address: foreign, interface: 0 });
+        assert_eq!(socket.send(&mut batch), SendReport { failed: 1, ..sent(0) });
     }
 }
 
@@ -205,10 +160,7 @@ fn only_the_replies_that_are_set_are_sent(backend: Backend) {
     expect_reply(&clients[3], b"two", socket.local_addr());
     for silent in [&clients[0], &clients[2]] {
         silent.set_nonblocking(true).unwrap();
-        assert_eq!(
-            silent.recv(&mut [0]).unwrap_err().kind(),
-            ErrorKind::WouldBlock
-        );
+        assert_eq!(silent.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 }
 
@@ -237,26 +189,13 @@ fn long_datagram_is_cut_and_marked(backend: Backend) {
         let mut batch = Batch::new(4);
         let client = client(ip);
         for bytes in [DATAGRAM_BYTES_MAX + 1, DATAGRAM_BYTES_MAX, 1] {
-            client
-                .send_to(&vec![7; bytes], socket.local_addr())
-                .unwrap();
+            client.send_to(&vec![7; bytes], socket.local_addr()).unwrap();
         }
         assert_eq!(receive_some(&mut socket, &mut batch), 3);
-        let seen: Vec<_> = (0..3)
-            .map(|i| (batch.datagram(i).len(), batch.truncated(i)))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                (DATAGRAM_BYTES_MAX, true),
-                (DATAGRAM_BYTES_MAX, false),
-                (1, false)
-            ]
-        );
+        let seen: Vec<_> = (0..3).map(|i| (batch.datagram(i).len(), batch.truncated(i))).collect();
+        assert_eq!(seen, [(DATAGRAM_BYTES_MAX, true), (DATAGRAM_BYTES_MAX, false), (1, false)]);
         // The same places take later datagrams at full length again.
-        client
-            .send_to(&[8; DATAGRAM_BYTES_MAX], socket.local_addr())
-            .unwrap();
+        client.send_to(&[8; DATAGRAM_BYTES_MAX], socket.local_addr()).unwrap();
         assert_eq!(receive_some(&mut socket, &mut batch), 1);
         assert_eq!(batch.datagram(0), [8; DATAGRAM_BYTES_MAX]);
         assert!(!batch.truncated(0));
@@ -268,10 +207,7 @@ fn receive_gives_up_when_its_time_is_over(backend: Backend) {
     let mut batch = Batch::new(4);
     for wait_max in [0, 1, 3_000_000].map(Duration::from_nanos) {
         assert_eq!(socket.receive(&mut batch, wait_max).unwrap(), 0);
-        assert_eq!(
-            wait_any(&[&socket], wait_max).unwrap(),
-            Readiness::default()
-        );
+        assert_eq!(wait_any(&[&socket], wait_max).unwrap(), Readiness::default());
     }
 }
 
@@ -289,13 +225,7 @@ fn refused_reply_does_not_keep_the_others_back(backend: Backend) {
         batch.slots[2].source = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 9).into();
         batch.slots[4].source.set_port(0);
         let report = echo(&mut socket, &mut batch);
-        assert_eq!(
-            report,
-            SendReport {
-                failed: 3,
-                ..sent(2)
-            }
-        );
+        assert_eq!(report, SendReport { failed: 3, ..sent(2) });
         for _ in 0..2 {
             expect_reply(&client, b"q!", socket.local_addr());
         }
@@ -305,33 +235,17 @@ fn refused_reply_does_not_keep_the_others_back(backend: Backend) {
 fn port_is_shared_by_those_who_ask_for_it(backend: Backend) {
     let any = SocketAddr::new(LOOPBACKS[0], 0);
     let alone = bind(backend, LOOPBACKS[0]).local_addr();
-    let shared = UdpOptions {
-        backend,
-        reuse_port: true,
-        ..UdpOptions::new(any)
-    };
+    let shared = UdpOptions { backend, reuse_port: true, ..UdpOptions::new(any) };
     if cfg!(not(unix)) {
-        assert_eq!(
-            UdpSocket::bind(&shared).err().unwrap().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(UdpSocket::bind(&shared).err().unwrap().kind(), ErrorKind::Unsupported);
         return;
     }
     let mut first = UdpSocket::bind(&shared).unwrap();
-    let shared = UdpOptions {
-        address: first.local_addr(),
-        ..shared
-    };
+    let shared = UdpOptions { address: first.local_addr(), ..shared };
     assert_ne!(shared.address, alone);
     let mut second = UdpSocket::bind(&shared).unwrap();
-    let unshared = UdpOptions {
-        reuse_port: false,
-        ..shared.clone()
-    };
-    assert_eq!(
-        UdpSocket::bind(&unshared).err().unwrap().kind(),
-        ErrorKind::AddrInUse
-    );
+    let unshared = UdpOptions { reuse_port: false, ..shared.clone() };
+    assert_eq!(UdpSocket::bind(&unshared).err().unwrap().kind(), ErrorKind::AddrInUse);
 
     // The kernel deals senders out by their port; that all of 64 fall to one side does not happen.
     let clients: Vec<_> = (0..64).map(|_| client(LOOPBACKS[0])).collect();
@@ -342,22 +256,14 @@ fn port_is_shared_by_those_who_ask_for_it(backend: Backend) {
     let mut answered = [0; 2];
     let deadline = monotonic_coarse_secs() + DEADLINE.as_secs();
     while answered.iter().sum::<usize>() < clients.len() {
-        assert!(
-            monotonic_coarse_secs() < deadline,
-            "only {answered:?} datagrams arrived"
-        );
+        assert!(monotonic_coarse_secs() < deadline, "only {answered:?} datagrams arrived");
         for (socket, count) in [&mut first, &mut second].into_iter().zip(&mut answered) {
-            *count += socket
-                .receive(&mut batch, Duration::from_millis(1))
-                .unwrap();
+            *count += socket.receive(&mut batch, Duration::from_millis(1)).unwrap();
             let _ = echo(socket, &mut batch);
         }
     }
     if cfg!(target_os = "linux") {
-        assert!(
-            answered.iter().all(|&count| count > 0),
-            "dealt out as {answered:?}"
-        );
+        assert!(answered.iter().all(|&count| count > 0), "dealt out as {answered:?}");
     }
     for client in &clients {
         expect_reply(client, b"q!", shared.address);
@@ -367,11 +273,7 @@ fn port_is_shared_by_those_who_ask_for_it(backend: Backend) {
 fn ipv6_socket_leaves_the_port_free_for_ipv4(backend: Backend) {
     let six = bind(backend, Ipv6Addr::UNSPECIFIED.into());
     let same_port = (Ipv4Addr::UNSPECIFIED, six.local_addr().port()).into();
-    UdpSocket::bind(&UdpOptions {
-        backend,
-        ..UdpOptions::new(same_port)
-    })
-    .unwrap();
+    UdpSocket::bind(&UdpOptions { backend, ..UdpOptions::new(same_port) }).unwrap();
 }
 
 fn one_thread_waits_for_two_sockets(backend: Backend) {
@@ -380,9 +282,7 @@ fn one_thread_waits_for_two_sockets(backend: Backend) {
     let clients = LOOPBACKS.map(client);
     for asked in [&[0][..], &[1], &[0, 1]] {
         for &index in asked {
-            clients[index]
-                .send_to(b"q", sockets[index].local_addr())
-                .unwrap();
+            clients[index].send_to(b"q", sockets[index].local_addr()).unwrap();
         }
         // A loopback datagram is there when its send returns.
         let ready = wait_any(&[&sockets[0], &sockets[1]], DEADLINE).unwrap();
@@ -404,10 +304,7 @@ fn one_thread_waits_for_two_sockets(backend: Backend) {
         scope.spawn(|| clients[1].send_to(b"q", second.local_addr()).unwrap());
         let deadline = monotonic_coarse_secs() + DEADLINE.as_secs();
         while !wait_any(&[first, second], DEADLINE).unwrap().is_ready(1) {
-            assert!(
-                monotonic_coarse_secs() < deadline,
-                "the second socket never became ready"
-            );
+            assert!(monotonic_coarse_secs() < deadline, "the second socket never became ready");
         }
     });
 }
@@ -425,10 +322,7 @@ fn buffers_tell_what_was_granted(backend: Backend) {
     assert_eq!(socket.receive_buffer_bytes(), wanted);
     assert_eq!(socket.send_buffer_bytes(), wanted);
 
-    let greedy = UdpOptions {
-        receive_buffer_bytes: usize::MAX,
-        ..options
-    };
+    let greedy = UdpOptions { receive_buffer_bytes: usize::MAX, ..options };
     let granted = UdpSocket::bind(&greedy).unwrap().receive_buffer_bytes();
     assert!(granted > wanted / 2, "{granted} bytes granted");
 }
@@ -454,18 +348,10 @@ fn flood_of_a_small_buffer_shows_as_drops(backend: Backend) {
             received += batch.len();
         }
         assert!((1..500).contains(&received), "{received} datagrams fitted");
-        assert_eq!(
-            socket.kernel_drops(),
-            0,
-            "what was queued first tells of no drops"
-        );
+        assert_eq!(socket.kernel_drops(), 0, "what was queued first tells of no drops");
         client.send_to(b"q", socket.local_addr()).unwrap();
         assert_eq!(receive_some(&mut socket, &mut batch), 1);
-        let dropped = if backend == Backend::Std {
-            0
-        } else {
-            500 - received as u64
-        };
+        let dropped = if backend == Backend::Std { 0 } else { 500 - received as u64 };
         assert_eq!(socket.kernel_drops(), dropped);
     }
 }
@@ -505,10 +391,7 @@ fn batch_serves_sockets_on_any_thread(backend: Backend) {
 fn best_backend_is_chosen_and_a_missing_one_refused() {
     let options = UdpOptions::new(SocketAddr::new(LOOPBACKS[0], 0));
     let chosen = UdpSocket::bind(&options).unwrap().backend();
-    let mmsg = UdpSocket::bind(&UdpOptions {
-        backend: Backend::Mmsg,
-        ..options
-    });
+    let mmsg = UdpSocket::bind(&UdpOptions { backend: Backend::Mmsg, ..options });
     if cfg!(target_os = "linux") {
         assert_eq!((chosen, mmsg.is_ok()), (Backend::Mmsg, true));
     } else {
@@ -533,12 +416,7 @@ fn run_script(count: usize, script: &[(usize, Result<usize, ErrorKind>)]) -> (Se
 
 #[test]
 fn sending_goes_on_after_part_of_a_batch_and_after_a_signal() {
-    let script = [
-        (0, Ok(2)),
-        (2, Err(ErrorKind::Interrupted)),
-        (2, Ok(1)),
-        (3, Ok(2)),
-    ];
+    let script = [(0, Ok(2)), (2, Err(ErrorKind::Interrupted)), (2, Ok(1)), (3, Ok(2))];
     assert_eq!(run_script(5, &script), (sent(5), 0));
 }
 
@@ -555,20 +433,14 @@ fn full_kernel_is_waited_for_once_and_then_the_rest_is_dropped() {
         (2, Ok(1)),
         (3, Err(WouldBlock)),
     ];
-    let report = SendReport {
-        sent: 2,
-        failed: 1,
-        would_block: 2,
-    };
+    let report = SendReport { sent: 2, failed: 1, would_block: 2 };
     assert_eq!(run_script(5, &script), (report, 1));
 }
 
 #[cfg(unix)]
 #[test]
 fn missing_buffers_in_the_kernel_are_lack_of_room() {
-    assert!(is_lack_of_room(&io::Error::from_raw_os_error(
-        libc::ENOBUFS
-    )));
+    assert!(is_lack_of_room(&io::Error::from_raw_os_error(libc::ENOBUFS)));
     assert!(is_lack_of_room(&io::Error::from_raw_os_error(libc::EAGAIN)));
     assert!(!is_lack_of_room(&io::Error::from_raw_os_error(libc::EPERM)));
 }

@@ -108,11 +108,7 @@ impl core::error::Error for ReadError {}
 pub fn read(bytes: &[u8]) -> Result<Value<'_>, ReadError> {
     let mut reader = Reader { rest: bytes };
     let value = reader.value(0)?;
-    if reader.rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(ReadError::TrailingBytes)
-    }
+    if reader.rest.is_empty() { Ok(value) } else { Err(ReadError::TrailingBytes) }
 }
 
 struct Reader<'a> {
@@ -174,30 +170,21 @@ impl<'a> Reader<'a> {
         let magnitude = self.digits(b'e')?;
         match (negative, magnitude) {
             (true, 0) => Err(ReadError::LeadingZero),
-            (true, _) => 0i64
-                .checked_sub_unsigned(magnitude)
-                .ok_or(ReadError::TooLarge),
+            (true, _) => 0i64.checked_sub_unsigned(magnitude).ok_or(ReadError::TooLarge),
             (false, _) => i64::try_from(magnitude).map_err(|_| ReadError::TooLarge),
         }
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], ReadError> {
         let len = usize::try_from(self.digits(b':')?).map_err(|_| ReadError::Truncated)?;
-        let (bytes, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(ReadError::Truncated)?;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(ReadError::Truncated)?;
         self.rest = rest;
         Ok(bytes)
     }
 
     /// Reads digits up to `end` and takes both.
     fn digits(&mut self, end: u8) -> Result<u64, ReadError> {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.rest.split_at(count);
         match rest.first() {
             None => return Err(ReadError::Truncated),

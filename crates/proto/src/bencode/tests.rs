@@ -48,16 +48,10 @@ fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
 
 #[test]
 fn numbers_at_the_ends_read_back() {
-    assert_eq!(
-        read(b"i-9223372036854775808e"),
-        Ok(Value::Integer(i64::MIN))
-    );
+    assert_eq!(read(b"i-9223372036854775808e"), Ok(Value::Integer(i64::MIN)));
     assert_eq!(read(b"i9223372036854775807e"), Ok(Value::Integer(i64::MAX)));
     assert_eq!(read(b"i0e"), Ok(Value::Integer(0)));
-    assert_eq!(
-        DecimalDigits::default().of(u64::MAX),
-        b"18446744073709551615"
-    );
+    assert_eq!(DecimalDigits::default().of(u64::MAX), b"18446744073709551615");
 }
 
 /// A value that owns its bytes, to be made up and written.
@@ -81,9 +75,7 @@ impl Made {
             }
             Self::Dict(entries) => {
                 writer.begin_dict();
-                entries
-                    .iter()
-                    .for_each(|(key, value)| value.write(writer.key(key)));
+                entries.iter().for_each(|(key, value)| value.write(writer.key(key)));
                 writer.end();
             }
         }
@@ -98,10 +90,7 @@ impl Made {
             }
             (Self::Dict(made), Value::Dict(read)) => {
                 made.len() == read.len()
-                    && made
-                        .iter()
-                        .zip(read)
-                        .all(|((mk, m), (rk, r))| mk == rk && m.equals(r))
+                    && made.iter().zip(read).all(|((mk, m), (rk, r))| mk == rk && m.equals(r))
                     && made.iter().all(|(key, m)| read_get(read, key, m))
             }
             _ => false,

@@ -48,8 +48,7 @@ impl<'a> Writer<'a> {
     /// Writes a byte string.
     #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.out
-            .extend_from_slice(DecimalDigits::default().of(bytes.len() as u64));
+        self.out.extend_from_slice(DecimalDigits::default().of(bytes.len() as u64));
         self.out.push(b':');
         self.out.extend_from_slice(bytes);
     }
@@ -58,8 +57,7 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn uint(&mut self, value: u64) {
         self.out.push(b'i');
-        self.out
-            .extend_from_slice(DecimalDigits::default().of(value));
+        self.out.extend_from_slice(DecimalDigits::default().of(value));
         self.out.push(b'e');
     }
 }

@@ -51,19 +51,14 @@ fn last_untrusted(
     addresses: impl Iterator<Item = Option<IpAddr>>,
     trusted: impl Fn(IpAddr) -> bool,
 ) -> Option<IpAddr> {
-    addresses
-        .filter(|address| !address.is_some_and(&trusted))
-        .last()
-        .flatten()
+    addresses.filter(|address| !address.is_some_and(&trusted)).last().flatten()
 }
 
 fn for_parameter(element: &[u8]) -> Option<&[u8]> {
     element.split(|&byte| byte == b';').find_map(|pair| {
         let (name, value) = pair.trim_ascii().split_at_checked(4)?;
         name.eq_ignore_ascii_case(b"for=").then(|| {
-            let quoted = value
-                .strip_prefix(b"\"")
-                .and_then(|value| value.strip_suffix(b"\""));
+            let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
             quoted.unwrap_or(value)
         })
     })
@@ -96,18 +91,9 @@ mod tests {
     fn forwarded_elements_name_the_client_by_the_same_rule() {
         let client = Some(IpAddr::from([203, 0, 113, 5]));
         assert_eq!(forwarded("for=203.0.113.5"), client);
-        assert_eq!(
-            forwarded("proto=https; For=\"203.0.113.5:4711\";by=10.0.0.1"),
-            client
-        );
-        assert_eq!(
-            forwarded("for=6.6.6.6, for=203.0.113.5, for=10.0.0.9"),
-            client
-        );
-        assert_eq!(
-            forwarded("for=\"[2001:db8::5]:4711\""),
-            "2001:db8::5".parse().ok()
-        );
+        assert_eq!(forwarded("proto=https; For=\"203.0.113.5:4711\";by=10.0.0.1"), client);
+        assert_eq!(forwarded("for=6.6.6.6, for=203.0.113.5, for=10.0.0.9"), client);
+        assert_eq!(forwarded("for=\"[2001:db8::5]:4711\""), "2001:db8::5".parse().ok());
         for unknown in ["for=unknown", "for=_hidden", "by=203.0.113.5", "for=", ""] {
             assert_eq!(forwarded(unknown), None, "{unknown}");
         }
@@ -124,16 +110,9 @@ mod tests {
     fn single_addresses_and_empty_elements_are_read_alike() {
         let client = Some(IpAddr::from([203, 0, 113, 5]));
         for value in ["203.0.113.5", " 203.0.113.5:80 ", ",203.0.113.5,,10.0.0.1,"] {
-            assert_eq!(
-                client_address([value.as_bytes()], trusted),
-                client,
-                "{value}"
-            );
+            assert_eq!(client_address([value.as_bytes()], trusted), client, "{value}");
         }
-        assert_eq!(
-            client_address([&b"[2001:db8::5]"[..]], trusted),
-            "2001:db8::5".parse().ok()
-        );
+        assert_eq!(client_address([&b"[2001:db8::5]"[..]], trusted), "2001:db8::5".parse().ok());
         assert_eq!(client_address([&b"10.0.0.1, 10.0.0.2"[..]], trusted), None);
     }
 }

@@ -84,12 +84,10 @@ impl core::fmt::Debug for Head<'_> {
 impl<'a> Head<'a> {
     /// All headers in order, names as sent and values trimmed.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.headers
-            .split_inclusive(|&byte| byte == b'\n')
-            .filter_map(|line| {
-                let colon = line.iter().position(|&byte| byte == b':')?;
-                Some((&line[..colon], line[colon + 1..].trim_ascii()))
-            })
+        self.headers.split_inclusive(|&byte| byte == b'\n').filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        })
     }
 
     /// The values of every header of this name in order; the case of the name does not matter.
@@ -118,10 +116,7 @@ impl<'a> Head<'a> {
 #[must_use]
 pub fn parse_head(buffer: &[u8], bytes_max: usize) -> HeadStatus<'_> {
     let window = &buffer[..buffer.len().min(bytes_max)];
-    let blank = window
-        .iter()
-        .take_while(|&&byte| matches!(byte, b'\r' | b'\n'))
-        .count();
+    let blank = window.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
     let full = window.len() == bytes_max;
     let (line, after_line) = match split_line(&window[blank..]) {
         Ok(Some(split)) => split,
@@ -192,17 +187,12 @@ fn first_control(bytes: &[u8]) -> Option<usize> {
         Some(word) => (word * 8, &bytes[word * 8..]),
         None => (words.len() * 8, tail),
     };
-    rest.iter()
-        .position(|&byte| byte < b' ')
-        .map(|at| from + at)
+    rest.iter().position(|&byte| byte < b' ').map(|at| from + at)
 }
 
 /// Says whether an unfinished line can still become a request line.
 fn request_line_may_follow(line: &[u8]) -> bool {
-    let method = line
-        .iter()
-        .position(|&byte| byte == b' ')
-        .map_or(line, |end| &line[..end]);
+    let method = line.iter().position(|&byte| byte == b' ').map_or(line, |end| &line[..end]);
     method.len() <= METHOD_BYTES_MAX && method.iter().all(u8::is_ascii_uppercase)
 }
 
@@ -247,9 +237,7 @@ fn read_headers(bytes: &[u8]) -> Result<Option<(Fields, &[u8])>, HeadError> {
             return Ok(Some((fields, &bytes[..bytes.len() - rest.len()])));
         }
         let colon = line.iter().position(|&byte| !is_name_byte(byte));
-        let colon = colon
-            .filter(|&at| at > 0 && line[at] == b':')
-            .ok_or(HeadError::BadRequest)?;
+        let colon = colon.filter(|&at| at > 0 && line[at] == b':').ok_or(HeadError::BadRequest)?;
         fields.add(&line[..colon], line[colon + 1..].trim_ascii())?;
         rest = after_line;
     }
@@ -320,9 +308,7 @@ impl Fields {
 fn has_token(list: &[u8], token: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|element| {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        parts
-            .next()
-            .is_some_and(|word| word.eq_ignore_ascii_case(token))
+        parts.next().is_some_and(|word| word.eq_ignore_ascii_case(token))
             && !parts.any(is_zero_weight)
     })
 }

@@ -47,10 +47,7 @@ impl Iterator for Decoded<'_> {
 #[inline]
 #[must_use]
 pub const fn decoded(value: &[u8], plus_literal: bool) -> Decoded<'_> {
-    Decoded {
-        rest: value,
-        plus_literal,
-    }
+    Decoded { rest: value, plus_literal }
 }
 
 /// Decodes into `out` and returns what was written, or nothing if it is malformed or does not fit.

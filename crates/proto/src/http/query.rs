@@ -69,10 +69,7 @@ impl<'a> Iterator for Pairs<'a> {
         while !self.rest.is_empty() {
             let (segment, rest) = split_pair(self.rest);
             self.rest = rest;
-            let equals = segment
-                .iter()
-                .position(|&byte| byte == b'=')
-                .unwrap_or(segment.len());
+            let equals = segment.iter().position(|&byte| byte == b'=').unwrap_or(segment.len());
             let (name, value) = segment.split_at(equals);
             if !name.is_empty() {
                 return Some((name, value.get(1..).unwrap_or_default()));
@@ -134,11 +131,7 @@ impl Parameter {
                 let mut plain = [0; NAME_BYTES_MAX];
                 let plain = decode_into(name, true, &mut plain)?;
                 // A name that still holds an escape is no name of ours; never decode twice.
-                return if plain.contains(&b'%') {
-                    None
-                } else {
-                    Self::from_name(plain)
-                };
+                return if plain.contains(&b'%') { None } else { Self::from_name(plain) };
             }
             _ => return None,
         })
@@ -216,13 +209,7 @@ pub fn parse_announce(
         num_want,
         peer_key,
     };
-    Ok(AnnounceQuery {
-        announce,
-        compact,
-        no_peer_id,
-        claimed_ip,
-        passkey,
-    })
+    Ok(AnnounceQuery { announce, compact, no_peer_id, claimed_ip, passkey })
 }
 
 /// Reads the torrents of a scrape into `out`, at most the first `max`, repetitions included.
@@ -268,18 +255,16 @@ fn number(value: &[u8]) -> Option<u64> {
         return None;
     }
     decoded(value, true).try_fold(0u64, |sum, digit| match digit {
-        Ok(digit @ b'0'..=b'9') => Some(
-            sum.saturating_mul(10)
-                .saturating_add(u64::from(digit - b'0')),
-        ),
+        Ok(digit @ b'0'..=b'9') => {
+            Some(sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+        }
         _ => None,
     })
 }
 
 fn num_want_from_text(value: &[u8]) -> NumWant {
-    number(value).map_or(NumWant::Default, |count| {
-        NumWant::Count(u32::try_from(count).unwrap_or(u32::MAX))
-    })
+    number(value)
+        .map_or(NumWant::Default, |count| NumWant::Count(u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
 /// Undefined events count as regular announces, as they do over UDP.
@@ -315,9 +300,6 @@ fn peer_key_from_text(value: &[u8], plus_literal: bool) -> PeerKey {
 fn ip_from_text(value: &[u8]) -> Option<IpAddr> {
     let mut plain = [0; IP_TEXT_BYTES_MAX];
     let text = str::from_utf8(decode_into(value, true, &mut plain)?).ok()?;
-    let text = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     text.parse().ok().map(peer_addr::canonical)
 }

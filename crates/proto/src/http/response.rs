@@ -277,14 +277,8 @@ impl AnnounceReply<'_> {
 /// BEP 3; compact form BEP 23 and BEP 7; `external ip` BEP 24.
 pub fn write_announce(out: &mut Vec<u8>, reply: &AnnounceReply<'_>) {
     let peers = &reply.peers;
-    assert!(
-        peers.ipv4.len().is_multiple_of(IPV4_BYTES),
-        "IPv4 peers are 6 bytes each"
-    );
-    assert!(
-        peers.ipv6.len().is_multiple_of(IPV6_BYTES),
-        "IPv6 peers are 18 bytes each"
-    );
+    assert!(peers.ipv4.len().is_multiple_of(IPV4_BYTES), "IPv4 peers are 6 bytes each");
+    assert!(peers.ipv6.len().is_multiple_of(IPV6_BYTES), "IPv6 peers are 18 bytes each");
     let mut writer = Writer::new(out);
     writer.begin_dict();
     writer.key(b"complete").uint(reply.seeders.into());
@@ -296,9 +290,7 @@ pub fn write_announce(out: &mut Vec<u8>, reply: &AnnounceReply<'_>) {
     }
     writer.key(b"incomplete").uint(reply.leechers.into());
     writer.key(b"interval").uint(reply.interval_secs.into());
-    writer
-        .key(b"min interval")
-        .uint(reply.interval_min_secs.into());
+    writer.key(b"min interval").uint(reply.interval_min_secs.into());
     writer.key(b"peers");
     if reply.compact {
         writer.bytes(peers.ipv4);
@@ -331,10 +323,7 @@ fn write_peer_dicts(writer: &mut Writer<'_>, peers: &PeerList<'_>) {
 }
 
 fn write_peer_dict(writer: &mut Writer<'_>, ip: IpAddr, port: u16, id: Option<&PeerId>) {
-    let mut text = AddressText {
-        bytes: [0; 46],
-        len: 0,
-    };
+    let mut text = AddressText { bytes: [0; 46], len: 0 };
     write!(text, "{ip}").expect("no address has more than 45 characters");
     writer.begin_dict();
     writer.key(b"ip").bytes(&text.bytes[..text.len]);
@@ -353,10 +342,7 @@ struct AddressText {
 
 impl fmt::Write for AddressText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self
-            .bytes
-            .get_mut(self.len..self.len + text.len())
-            .ok_or(fmt::Error)?;
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
         room.copy_from_slice(text.as_bytes());
         self.len += text.len();
         Ok(())
@@ -392,12 +378,7 @@ impl<'a> Failure<'a> {
     /// A refusal with nothing but its reason.
     #[must_use]
     pub const fn new(reason: &'a str) -> Self {
-        Self {
-            reason,
-            interval_secs: None,
-            interval_min_secs: None,
-            retry_in: None,
-        }
+        Self { reason, interval_secs: None, interval_min_secs: None, retry_in: None }
     }
 }
 
@@ -408,9 +389,7 @@ impl<'a> Failure<'a> {
 pub fn write_failure(out: &mut Vec<u8>, failure: &Failure<'_>) {
     let mut writer = Writer::new(out);
     writer.begin_dict();
-    writer
-        .key(b"failure reason")
-        .bytes(failure.reason.as_bytes());
+    writer.key(b"failure reason").bytes(failure.reason.as_bytes());
     if let Some(secs) = failure.interval_secs {
         writer.key(b"interval").uint(secs.into());
     }
@@ -420,9 +399,7 @@ pub fn write_failure(out: &mut Vec<u8>, failure: &Failure<'_>) {
     match failure.retry_in {
         Some(RetryIn::Never) => writer.key(b"retry in").bytes(b"never"),
         Some(RetryIn::Minutes(minutes)) => {
-            writer
-                .key(b"retry in")
-                .bytes(DecimalDigits::default().of(minutes.into()));
+            writer.key(b"retry in").bytes(DecimalDigits::default().of(minutes.into()));
         }
         None => {}
     }
@@ -471,10 +448,7 @@ impl<'a> ScrapeWriter<'a> {
         if self.last == Some(entry.info_hash) {
             return;
         }
-        debug_assert!(
-            self.last < Some(entry.info_hash),
-            "torrents come in the order of bytes"
-        );
+        debug_assert!(self.last < Some(entry.info_hash), "torrents come in the order of bytes");
         self.last = Some(entry.info_hash);
         let writer = &mut self.writer;
         writer.key(entry.info_hash.as_bytes()).begin_dict();

@@ -77,22 +77,15 @@ impl<'a> Target<'a> {
     pub fn parse(target: &'a [u8]) -> Self {
         let target = without_authority(target);
         let (path, query) = split_query(target);
-        Self {
-            route: route(path),
-            query,
-        }
+        Self { route: route(path), query }
     }
 
     /// The passkey of the path, or else the one of the query.
     #[must_use]
     pub fn passkey(&self) -> Option<Passkey<'a>> {
         match self.route {
-            Route::Announce {
-                passkey: Some(passkey),
-            }
-            | Route::Scrape {
-                passkey: Some(passkey),
-            } => Some(passkey),
+            Route::Announce { passkey: Some(passkey) }
+            | Route::Scrape { passkey: Some(passkey) } => Some(passkey),
             _ => passkey_in_query(self.query),
         }
     }
@@ -109,16 +102,12 @@ fn without_authority(target: &[u8]) -> &[u8] {
         _ => return target,
     };
     let authority = &target[scheme_bytes..];
-    let end = authority
-        .iter()
-        .position(|&byte| matches!(byte, b'/' | b'?'));
+    let end = authority.iter().position(|&byte| matches!(byte, b'/' | b'?'));
     &authority[end.unwrap_or(authority.len())..]
 }
 
 fn starts_with_ignoring_case(bytes: &[u8], prefix: &[u8]) -> bool {
-    bytes
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Splits at the first `?`; without one, at the first `&` if a hash follows, because there are
@@ -128,10 +117,7 @@ fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     let end = question.or_else(|| {
         const GLUED: &[u8] = b"&info_hash=";
         let ampersand = target.iter().position(|&byte| byte == b'&')?;
-        target[ampersand..]
-            .windows(GLUED.len())
-            .any(|part| part == GLUED)
-            .then_some(ampersand)
+        target[ampersand..].windows(GLUED.len()).any(|part| part == GLUED).then_some(ampersand)
     });
     match end {
         Some(end) => (&target[..end], &target[end + 1..]),

@@ -21,10 +21,7 @@ impl UrlData {
     /// Empty room.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; URL_DATA_BYTES_MAX],
-            len: 0,
-        }
+        Self { bytes: [0; URL_DATA_BYTES_MAX], len: 0 }
     }
 
     /// What was collected: a request target such as `/announce?passkey=abc`, or nothing.

@@ -111,11 +111,7 @@ pub fn read_announce(datagram: &[u8]) -> Result<UdpAnnounce<'_>, DecodeError> {
         [0, 0, 0, 0] => None,
         octets => Some(IpAddr::from(octets)),
     };
-    Ok(UdpAnnounce {
-        announce,
-        claimed_ip,
-        options,
-    })
+    Ok(UdpAnnounce { announce, claimed_ip, options })
 }
 
 /// The torrents of a scrape, in the order in which they were asked for, repetitions included.
@@ -153,9 +149,7 @@ impl ExactSizeIterator for InfoHashes<'_> {}
 /// BEP 15, "Scrape".
 #[inline]
 pub fn read_scrape(datagram: &[u8]) -> Result<InfoHashes<'_>, DecodeError> {
-    let body = datagram
-        .get(HEADER_BYTES..)
-        .ok_or(DecodeError::MalformedPacket)?;
+    let body = datagram.get(HEADER_BYTES..).ok_or(DecodeError::MalformedPacket)?;
     match body.as_chunks::<INFO_HASH_BYTES>() {
         ([], []) => Err(DecodeError::FullScrape),
         (rest, []) => Ok(InfoHashes { rest }),
@@ -178,11 +172,7 @@ const fn event_from_wire(event: u32) -> AnnounceEvent {
 
 #[inline]
 const fn num_want_from_wire(num_want: i32) -> NumWant {
-    if num_want < 0 {
-        NumWant::Default
-    } else {
-        NumWant::Count(num_want.cast_unsigned())
-    }
+    if num_want < 0 { NumWant::Default } else { NumWant::Count(num_want.cast_unsigned()) }
 }
 
 /// Copies the field at a constant offset; the check disappears when the offset is known.

@@ -102,11 +102,7 @@ pub fn write_announce_header(
 #[inline]
 #[must_use]
 pub fn write_scrape_header(out: &mut [u8], transaction_id: TransactionId) -> usize {
-    put_head(
-        fixed::<SCRAPE_HEADER_BYTES>(out),
-        ACTION_SCRAPE,
-        transaction_id,
-    );
+    put_head(fixed::<SCRAPE_HEADER_BYTES>(out), ACTION_SCRAPE, transaction_id);
     SCRAPE_HEADER_BYTES
 }
 
@@ -148,8 +144,7 @@ pub fn write_error(out: &mut [u8], transaction_id: TransactionId, text: &str) ->
 
 #[inline(always)]
 fn fixed<const N: usize>(out: &mut [u8]) -> &mut [u8; N] {
-    out.first_chunk_mut()
-        .expect("the caller's buffer holds the reply")
+    out.first_chunk_mut().expect("the caller's buffer holds the reply")
 }
 
 #[inline(always)]

@@ -43,20 +43,11 @@ fn meaning_of(datagram: &[u8], proved: impl Fn(ConnectionId) -> bool) -> Meaning
             url_data(decoded.options, &mut collected);
             let mut meaning = Meaning::announce(&decoded.announce);
             let target = Target::parse(collected.as_bytes());
-            let passkey = target
-                .passkey()
-                .map(|key| key.as_bytes().to_vec())
-                .unwrap_or_default();
-            meaning
-                .fields
-                .insert("options", decoded.options.len().to_string());
-            meaning
-                .fields
-                .insert("passkey", String::from_utf8(passkey).expect("ASCII"));
+            let passkey = target.passkey().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+            meaning.fields.insert("options", decoded.options.len().to_string());
+            meaning.fields.insert("passkey", String::from_utf8(passkey).expect("ASCII"));
             let collected = collected.as_bytes().to_vec();
-            meaning
-                .fields
-                .insert("url_data", String::from_utf8(collected).expect("ASCII"));
+            meaning.fields.insert("url_data", String::from_utf8(collected).expect("ASCII"));
             meaning
         }),
         ACTION_SCRAPE => read_scrape(datagram).map(|hashes| {
@@ -73,9 +64,7 @@ fn meaning_of(datagram: &[u8], proved: impl Fn(ConnectionId) -> bool) -> Meaning
 /// Encodes what a `says` line states.
 fn packet_of(line: &Line, request: &[u8], cid: ConnectionId, file: &VectorFile) -> Vec<u8> {
     let mut out = [0; 2048];
-    let transaction_id = Header::read(request)
-        .expect("an answer has a request")
-        .transaction_id;
+    let transaction_id = Header::read(request).expect("an answer has a request").transaction_id;
     let (kind, rest) = line.rest.split_once(' ').unwrap_or((&line.rest, ""));
     let number = |key| line.value(key).expect("a field").parse().expect("a number");
     let len = match kind {
@@ -88,16 +77,13 @@ fn packet_of(line: &Line, request: &[u8], cid: ConnectionId, file: &VectorFile) 
             out[len..len + peers.len()].copy_from_slice(&peers);
             len + peers.len()
         }
-        "scrape" => rest.split(' ').fold(
-            write_scrape_header(&mut out, transaction_id),
-            |len, entry| {
-                let counts: Vec<u32> = entry
-                    .split('/')
-                    .map(|n| n.parse().expect("a count"))
-                    .collect();
+        "scrape" => {
+            rest.split(' ').fold(write_scrape_header(&mut out, transaction_id), |len, entry| {
+                let counts: Vec<u32> =
+                    entry.split('/').map(|n| n.parse().expect("a count")).collect();
                 len + write_scrape_entry(&mut out[len..], counts[0], counts[1], counts[2])
-            },
-        ),
+            })
+        }
         "error" => write_error(&mut out, transaction_id, rest),
         _ => panic!("no such answer: {line:?}"),
     };
@@ -174,10 +160,7 @@ fn a_header_is_read_without_its_body() {
 #[test]
 fn event_four_and_undefined_events_are_no_errors() {
     let event = |event| {
-        read_announce(&announce_with(event, 0, 1, -1, 1))
-            .expect("an announce")
-            .announce
-            .event
+        read_announce(&announce_with(event, 0, 1, -1, 1)).expect("an announce").announce.event
     };
     assert_eq!(event(4), AnnounceEvent::Paused);
     for undefined in [5, 0x0100_0000, u32::MAX] {
@@ -188,27 +171,14 @@ fn event_four_and_undefined_events_are_no_errors() {
 #[test]
 fn port_zero_stays_port_zero() {
     let datagram = announce_with(0, 0, 1, -1, 0);
-    assert_eq!(
-        read_announce(&datagram)
-            .expect("the engine decides")
-            .announce
-            .port,
-        0
-    );
+    assert_eq!(read_announce(&datagram).expect("the engine decides").announce.port, 0);
 }
 
 #[test]
 fn the_ip_field_changes_nothing_in_the_announce() {
-    let (plain, spoofed) = (
-        announce_with(2, 0, 7, 5, 9),
-        announce_with(2, 0x0808_0808, 7, 5, 9),
-    );
-    let words = |datagram: &[u8]| {
-        format!(
-            "{:?}",
-            read_announce(datagram).expect("an announce").announce
-        )
-    };
+    let (plain, spoofed) = (announce_with(2, 0, 7, 5, 9), announce_with(2, 0x0808_0808, 7, 5, 9));
+    let words =
+        |datagram: &[u8]| format!("{:?}", read_announce(datagram).expect("an announce").announce);
     assert_eq!(words(&plain), words(&spoofed));
 }
 
@@ -229,10 +199,7 @@ fn left_at_the_ends_of_64_bits_is_unknown_and_never_zero() {
 #[test]
 fn negative_num_want_is_the_default_and_zero_is_none() {
     let num_want = |num_want| {
-        read_announce(&announce_with(0, 0, 1, num_want, 1))
-            .expect("an announce")
-            .announce
-            .num_want
+        read_announce(&announce_with(0, 0, 1, num_want, 1)).expect("an announce").announce.num_want
     };
     assert_eq!(num_want(-1), NumWant::Default);
     assert_eq!(num_want(i32::MIN), NumWant::Default);
@@ -259,10 +226,7 @@ fn a_scrape_of_74_torrents_is_read_and_its_answer_fits_one_packet() {
     for _ in 0..SCRAPE_INFO_HASHES_MAX {
         len += write_scrape_entry(&mut out[len..], 1, 2, 3);
     }
-    assert_eq!(
-        len,
-        SCRAPE_HEADER_BYTES + SCRAPE_INFO_HASHES_MAX * SCRAPE_ENTRY_BYTES
-    );
+    assert_eq!(len, SCRAPE_HEADER_BYTES + SCRAPE_INFO_HASHES_MAX * SCRAPE_ENTRY_BYTES);
 }
 
 #[test]
@@ -288,10 +252,7 @@ fn an_error_text_has_no_terminator_and_a_limit() {
 #[test]
 fn an_unknown_option_is_skipped_by_its_length() {
     let mut collected = UrlData::new();
-    url_data(
-        b"\x07\x03\x02\x01\x00\x02\x02ab\xff\x00\x02\x01c",
-        &mut collected,
-    );
+    url_data(b"\x07\x03\x02\x01\x00\x02\x02ab\xff\x00\x02\x01c", &mut collected);
     assert_eq!(collected.as_bytes(), b"abc");
 }
 
@@ -303,11 +264,7 @@ fn url_data_has_a_limit() {
     url_data(&option.repeat(9), &mut collected);
     assert_eq!(collected.as_bytes(), [b'x'; URL_DATA_BYTES_MAX]);
     url_data(b"\x02\x01y", &mut collected);
-    assert_eq!(
-        collected.as_bytes(),
-        b"y",
-        "the room is emptied for the next announce"
-    );
+    assert_eq!(collected.as_bytes(), b"y", "the room is emptied for the next announce");
 }
 
 /// Collects URL data as the standard says it, without the care for truncation.

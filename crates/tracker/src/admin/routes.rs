@@ -38,9 +38,7 @@ async fn index(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn health(headers: HeaderMap) -> Response {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     match accept.is_some_and(|accept| accept.contains(pages::JSON_TYPE)) {
         true => page(pages::JSON_TYPE, pages::HEALTH_JSON.into()),
         false => page(pages::TEXT_TYPE, pages::HEALTH_TEXT.into()),
@@ -53,18 +51,12 @@ async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
 
 async fn not_found() -> Problem {
     let detail = "this listener has /, /health and /metrics";
-    Problem {
-        status: StatusCode::NOT_FOUND,
-        detail,
-    }
+    Problem { status: StatusCode::NOT_FOUND, detail }
 }
 
 async fn method_not_allowed() -> Problem {
     let detail = "only GET and HEAD are allowed here";
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail,
-    }
+    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail }
 }
 
 /// Makes a body where waiting for a lock or a file holds up nobody else.
@@ -76,11 +68,7 @@ async fn blocking(
         Ok(body) => page(content_type, body),
         Err(_) => {
             let detail = "the answer could not be made";
-            Problem {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                detail,
-            }
-            .into_response()
+            Problem { status: StatusCode::INTERNAL_SERVER_ERROR, detail }.into_response()
         }
     }
 }

@@ -38,9 +38,7 @@ impl Running {
         };
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let shutdown = async {
                 let _ = stopped.await;
             };
@@ -48,11 +46,7 @@ impl Running {
             runtime.block_on(serve(listener, state, shutdown))?;
             Ok(runtime.metrics().num_alive_tasks())
         });
-        Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, stop: Some(stop), thread: Some(thread) }
     }
 
     fn connect(&self) -> StdStream {
@@ -81,33 +75,16 @@ impl Running {
 fn every_route_answers_with_its_type() {
     let running = Running::start();
     let cases = [
-        (
-            "/",
-            "text/html; charset=utf-8",
-            "Version 1.2.3, mode public",
-        ),
+        ("/", "text/html; charset=utf-8", "Version 1.2.3, mode public"),
         ("/health", "text/plain; charset=utf-8", "\r\n\r\nok"),
-        (
-            "/metrics",
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            "\n# EOF\n",
-        ),
+        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "\n# EOF\n"),
     ];
     for (path, content_type, part) in cases {
         let answer = running.ask(&format!("GET {path} HTTP/1.1"));
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(
-            answer.contains(&format!("content-type: {content_type}\r\n")),
-            "{answer}"
-        );
-        assert!(
-            answer.contains("x-content-type-options: nosniff\r\n"),
-            "{answer}"
-        );
-        assert!(
-            answer.contains("content-security-policy: default-src 'none'"),
-            "{answer}"
-        );
+        assert!(answer.contains(&format!("content-type: {content_type}\r\n")), "{answer}");
+        assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
+        assert!(answer.contains("content-security-policy: default-src 'none'"), "{answer}");
         assert!(answer.contains(part), "{answer}");
     }
     let json = running.ask("GET /health HTTP/1.1\r\nAccept: application/json");
@@ -118,19 +95,12 @@ fn every_route_answers_with_its_type() {
 #[test]
 fn what_is_not_there_is_a_problem_that_repeats_nothing() {
     let running = Running::start();
-    for (head, status) in [
-        ("GET /%3Cscript%3Ez9 HTTP/1.1", 404),
-        ("POST /metrics?z9 HTTP/1.1", 405),
-    ] {
+    for (head, status) in
+        [("GET /%3Cscript%3Ez9 HTTP/1.1", 404), ("POST /metrics?z9 HTTP/1.1", 405)]
+    {
         let answer = running.ask(head);
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
-        assert!(
-            answer.contains("content-type: application/problem+json\r\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer}");
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["status"], status);
@@ -157,9 +127,7 @@ fn kept_connection_serves_several_requests() {
     let running = Running::start();
     let mut stream = running.connect();
     for _ in 0..3 {
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\nok") {
             let mut byte = [0];

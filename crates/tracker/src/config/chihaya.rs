@@ -26,11 +26,7 @@ pub(crate) fn is_chihaya(root: &Raw) -> bool {
 
 /// Maps the keys that have a counterpart and names the others in a warning.
 pub(crate) fn translate(path: &Path, root: &Raw, layer: &mut FileLayer) {
-    let mut translation = Translation {
-        path: Origin::file(path),
-        root,
-        layer,
-    };
+    let mut translation = Translation { path: Origin::file(path), root, layer };
     translation.listen();
     translation.duration("announce", "announce.interval_secs");
     translation.duration("min_announce", "announce.interval_min_secs");
@@ -53,30 +49,21 @@ impl Translation<'_> {
         let Raw::Table(entries) = self.root else {
             return None;
         };
-        entries
-            .iter()
-            .rev()
-            .find(|entry| entry.0 == key)
-            .map(|entry| &entry.1)
+        entries.iter().rev().find(|entry| entry.0 == key).map(|entry| &entry.1)
     }
 
     fn origin(&self, foreign_key: &'static str) -> Origin {
         match &self.path {
-            Origin::File { path, .. } => Origin::File {
-                path: path.clone(),
-                foreign_key: Some(foreign_key),
-            },
+            Origin::File { path, .. } => {
+                Origin::File { path: path.clone(), foreign_key: Some(foreign_key) }
+            }
             other => other.clone(),
         }
     }
 
     fn give(&mut self, foreign_key: &'static str, key: &str, raw: Raw) {
         let option = position(key).expect("a key of ours, written in this file");
-        self.layer.given.push(Given {
-            option,
-            origin: self.origin(foreign_key),
-            raw,
-        });
+        self.layer.given.push(Given { option, origin: self.origin(foreign_key), raw });
     }
 
     fn refuse(&mut self, key: &'static str, raw: &Raw, message: &str) {
@@ -90,32 +77,19 @@ impl Translation<'_> {
 
     /// The 2014 version answered HTTP alone, so UDP stays off: no port opens that was closed.
     fn listen(&mut self) {
-        let raw = self
-            .value("addr")
-            .cloned()
-            .unwrap_or_else(|| Raw::Text(ADDR_DEFAULT.into()));
+        let raw = self.value("addr").cloned().unwrap_or_else(|| Raw::Text(ADDR_DEFAULT.into()));
         let addresses = match &raw {
             Raw::Text(text) => listen_addresses(text),
             _ => None,
         };
         match addresses {
             Some(addresses) => {
-                let texts = addresses
-                    .iter()
-                    .map(|address| Raw::Text(address.to_string()));
+                let texts = addresses.iter().map(|address| Raw::Text(address.to_string()));
                 self.give("addr", "listen.http", Raw::List(texts.collect()));
             }
-            None => self.refuse(
-                "addr",
-                &raw,
-                "must be an IP address and a port, or a port alone",
-            ),
+            None => self.refuse("addr", &raw, "must be an IP address and a port, or a port alone"),
         }
-        self.give(
-            "addr",
-            "listen.udp",
-            Raw::List(vec![Raw::Text("off".into())]),
-        );
+        self.give("addr", "listen.udp", Raw::List(vec![Raw::Text("off".into())]));
         self.warn(
             "addr",
             "only HTTP is served, as in Chihaya; --listen.udp sets an address for UDP as well",
@@ -133,11 +107,7 @@ impl Translation<'_> {
         match seconds {
             Some(seconds) => self.give(foreign_key, key, Raw::Integer(seconds)),
             None => {
-                self.refuse(
-                    foreign_key,
-                    &raw,
-                    "must be a duration such as \"30m\" or \"1h30m\"",
-                );
+                self.refuse(foreign_key, &raw, "must be a duration such as \"30m\" or \"1h30m\"");
             }
         }
     }
@@ -166,10 +136,7 @@ impl Translation<'_> {
                 return self.refuse("client_whitelist_enabled", &other, "must be true or false");
             }
         };
-        let list = self
-            .value("client_whitelist")
-            .cloned()
-            .unwrap_or(Raw::List(Vec::new()));
+        let list = self.value("client_whitelist").cloned().unwrap_or(Raw::List(Vec::new()));
         if !enabled {
             return;
         }
@@ -193,11 +160,7 @@ impl Translation<'_> {
                 "must name a client, or nobody is served",
             );
         }
-        self.give(
-            "client_whitelist",
-            "access.clients_allow",
-            Raw::List(prefixes),
-        );
+        self.give("client_whitelist", "access.clients_allow", Raw::List(prefixes));
     }
 
     fn proxy(&mut self) {
@@ -235,9 +198,7 @@ impl Translation<'_> {
                 _ if has_effect => {}
                 Raw::Table(entries) if !entries.is_empty() => {
                     names.extend(
-                        entries
-                            .iter()
-                            .map(|entry| printable(&format!("{key}.{}", entry.0))),
+                        entries.iter().map(|entry| printable(&format!("{key}.{}", entry.0))),
                     );
                 }
                 _ => names.push(printable(key)),
@@ -246,11 +207,7 @@ impl Translation<'_> {
         if !names.is_empty() {
             self.warn(
                 "",
-                &format!(
-                    "{} is a file of Chihaya; no effect have {}",
-                    self.path,
-                    names.join(", ")
-                ),
+                &format!("{} is a file of Chihaya; no effect have {}", self.path, names.join(", ")),
             );
         }
     }
@@ -265,10 +222,7 @@ fn listen_addresses(text: &str) -> Option<Vec<SocketAddr>> {
         "localhost" => &["127.0.0.1", "[::1]"],
         host => &[host],
     };
-    addresses
-        .iter()
-        .map(|host| format!("{host}:{port}").parse().ok())
-        .collect()
+    addresses.iter().map(|host| format!("{host}:{port}").parse().ok()).collect()
 }
 
 /// Reads a duration of Go, such as `1h30m`, in seconds; a part of a second counts as one.
@@ -307,11 +261,8 @@ fn scaled(number: &str, unit: i128) -> Option<i128> {
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    let mut sum = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<i128>().ok()?.checked_mul(unit)?
-    };
+    let mut sum =
+        if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()?.checked_mul(unit)? };
     let mut place = unit;
     for digit in fraction.bytes() {
         place /= 10;
@@ -378,17 +329,8 @@ mod tests {
         ] {
             assert_eq!(seconds_of_duration(text), Some(seconds), "{text}");
         }
-        for text in [
-            "",
-            "30",
-            "m",
-            "30x",
-            "-30m",
-            "1..5h",
-            ".h",
-            "30m5",
-            "99999999999999999999h9",
-        ] {
+        for text in ["", "30", "m", "30x", "-30m", "1..5h", ".h", "30m5", "99999999999999999999h9"]
+        {
             assert_eq!(seconds_of_duration(text), None, "{text}");
         }
     }
@@ -397,21 +339,12 @@ mod tests {
     fn port_alone_listens_on_both_families() {
         let texts = |text| {
             let addresses = listen_addresses(text)?;
-            Some(
-                addresses
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            )
+            Some(addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(texts(":6881").as_deref(), Some("0.0.0.0:6881 [::]:6881"));
         assert_eq!(texts("127.0.0.1:80").as_deref(), Some("127.0.0.1:80"));
         assert_eq!(texts("[::1]:80").as_deref(), Some("[::1]:80"));
-        assert_eq!(
-            texts("localhost:80").as_deref(),
-            Some("127.0.0.1:80 [::1]:80")
-        );
+        assert_eq!(texts("localhost:80").as_deref(), Some("127.0.0.1:80 [::1]:80"));
         assert_eq!(texts("tracker.example:80"), None);
         assert_eq!(texts("6881"), None);
     }

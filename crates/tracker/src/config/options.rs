@@ -117,10 +117,7 @@ pub fn position(key: &str) -> Option<usize> {
 
 /// Returns the sections in the order of [`OPTIONS`], the nameless first one included.
 pub fn sections() -> Vec<&'static str> {
-    let mut sections: Vec<_> = OPTIONS
-        .iter()
-        .map(|option| option.section_and_name().0)
-        .collect();
+    let mut sections: Vec<_> = OPTIONS.iter().map(|option| option.section_and_name().0).collect();
     sections.dedup();
     sections
 }
@@ -132,14 +129,7 @@ const fn row(
     reload: Reload,
     doc: &'static [&'static str],
 ) -> OptionRow {
-    OptionRow {
-        key,
-        kind,
-        initial,
-        reload,
-        aliases: &[],
-        doc,
-    }
+    OptionRow { key, kind, initial, reload, aliases: &[], doc }
 }
 
 const fn integer(min: u32, max: u32) -> Kind {
@@ -221,11 +211,7 @@ pub const OPTIONS: &[OptionRow] = &[
             "More than one for each core cost memory and gain nothing.",
         ],
     )
-    .aliases(&[Alias {
-        flags: &["maxprocs"],
-        variable: None,
-        implies: None,
-    }]),
+    .aliases(&[Alias { flags: &["maxprocs"], variable: None, implies: None }]),
     row(
         "listen.secret",
         Kind::Secret,
@@ -642,11 +628,7 @@ pub const OPTIONS: &[OptionRow] = &[
             "Read again when it changes and on SIGHUP.",
         ],
     )
-    .aliases(&[Alias {
-        flags: WHITELIST_FLAGS,
-        variable: WHITELIST_VARIABLE,
-        implies: None,
-    }]),
+    .aliases(&[Alias { flags: WHITELIST_FLAGS, variable: WHITELIST_VARIABLE, implies: None }]),
     row(
         "access.torrents_deny_file",
         Kind::Path,
@@ -749,11 +731,7 @@ pub const OPTIONS: &[OptionRow] = &[
         Kind::Choice(LogFormat::WORDS),
         Initial::Text("text"),
         Reload::Restart,
-        &[
-            "Form of a log line, on stderr.",
-            "text: for people.",
-            "json: one object a line.",
-        ],
+        &["Form of a log line, on stderr.", "text: for people.", "json: one object a line."],
     ),
 ];
 

@@ -27,10 +27,7 @@ pub enum Origin {
 impl Origin {
     /// Names a file, with control characters escaped.
     pub(crate) fn file(path: &Path) -> Self {
-        Self::File {
-            path: printable(&path.to_string_lossy()),
-            foreign_key: None,
-        }
+        Self::File { path: printable(&path.to_string_lossy()), foreign_key: None }
     }
 }
 
@@ -38,14 +35,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File {
-                path,
-                foreign_key: None,
-            } => write!(f, "file {path}"),
-            Self::File {
-                path,
-                foreign_key: Some(key),
-            } => write!(f, "file {path}, key {key}"),
+            Self::File { path, foreign_key: None } => write!(f, "file {path}"),
+            Self::File { path, foreign_key: Some(key) } => write!(f, "file {path}, key {key}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
         }
@@ -70,13 +61,7 @@ pub struct Problem {
 impl Problem {
     /// Makes a problem of a whole source, such as a file that cannot be read.
     pub(crate) fn of_source(origin: Origin, message: impl Into<String>) -> Self {
-        Self {
-            key: String::new(),
-            origin,
-            value: None,
-            message: message.into(),
-            nearest: None,
-        }
+        Self { key: String::new(), origin, value: None, message: message.into(), nearest: None }
     }
 
     /// Makes a problem of one key.
@@ -85,13 +70,7 @@ impl Problem {
         origin: Origin,
         message: impl Into<String>,
     ) -> Self {
-        Self {
-            key: key.into(),
-            origin,
-            value: None,
-            message: message.into(),
-            nearest: None,
-        }
+        Self { key: key.into(), origin, value: None, message: message.into(), nearest: None }
     }
 
     /// Adds the value that was given.
@@ -134,10 +113,7 @@ pub struct Warning {
 
 impl Warning {
     pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            message: message.into(),
-        }
+        Self { key: key.into(), message: message.into() }
     }
 }
 
@@ -152,11 +128,7 @@ impl fmt::Display for Warning {
 
 /// Returns the text that tells all problems, one a line under a heading.
 pub fn report(problems: &[Problem]) -> String {
-    let noun = if problems.len() == 1 {
-        "problem"
-    } else {
-        "problems"
-    };
+    let noun = if problems.len() == 1 { "problem" } else { "problems" };
     let mut text = format!("skep: {} {noun} in the configuration\n", problems.len());
     for problem in problems {
         text.push_str(&format!("  {problem}\n"));
@@ -218,18 +190,9 @@ mod tests {
     fn nearest_name_is_what_a_person_would_guess() {
         assert_eq!(nearest_key("listen.prot"), Some("listen.port"));
         assert_eq!(nearest_key("port"), Some("listen.port"));
-        assert_eq!(
-            nearest_key("anounce.interval_secs"),
-            Some("announce.interval_secs")
-        );
-        assert_eq!(
-            nearest_key("announce.interval"),
-            Some("announce.interval_secs")
-        );
-        assert_eq!(
-            nearest_key("announce.min_interval_secs"),
-            Some("announce.interval_min_secs")
-        );
+        assert_eq!(nearest_key("anounce.interval_secs"), Some("announce.interval_secs"));
+        assert_eq!(nearest_key("announce.interval"), Some("announce.interval_secs"));
+        assert_eq!(nearest_key("announce.min_interval_secs"), Some("announce.interval_min_secs"));
         assert_eq!(nearest_key("zzzz"), None);
     }
 

@@ -71,11 +71,7 @@ pub(crate) struct FileLayer {
 impl Given {
     /// Takes a value written as text for the option at `option`.
     pub(crate) fn from_text(option: usize, origin: Origin, text: &str) -> Self {
-        Self {
-            option,
-            origin,
-            raw: OPTIONS[option].kind.raw_from_text(text),
-        }
+        Self { option, origin, raw: OPTIONS[option].kind.raw_from_text(text) }
     }
 }
 
@@ -93,11 +89,7 @@ pub(crate) fn read_environment(env: &[(OsString, OsString)], sources: &mut Sourc
     for (name, value) in env {
         let Some(name) = name.to_str() else { continue };
         for (option, row) in OPTIONS.iter().enumerate() {
-            for alias in row
-                .aliases
-                .iter()
-                .filter(|alias| alias.variable == Some(name))
-            {
+            for alias in row.aliases.iter().filter(|alias| alias.variable == Some(name)) {
                 read_alias_variable(option, name, alias.implies, value, sources);
             }
         }
@@ -120,9 +112,8 @@ pub(crate) fn read_environment(env: &[(OsString, OsString)], sources: &mut Sourc
         }
     }
     if sources.file.is_none()
-        && let Some((_, path)) = env
-            .iter()
-            .find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())
+        && let Some((_, path)) =
+            env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())
     {
         sources.file = Some(path.into());
     }
@@ -162,17 +153,13 @@ fn read_alias_variable(
     match implies {
         // Other programs read DEBUG too and put words of their own there.
         Some(_) if is_switch && !is_truthy(value) => {}
-        Some(implied) => sources
-            .given
-            .push(Given::from_text(option, origin, implied)),
+        Some(implied) => sources.given.push(Given::from_text(option, origin, implied)),
         None => give_text(option, origin, value, sources),
     }
 }
 
 fn is_truthy(value: &OsStr) -> bool {
-    ["1", "t", "true", "yes", "on"]
-        .iter()
-        .any(|word| value.eq_ignore_ascii_case(word))
+    ["1", "t", "true", "yes", "on"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Reads a configuration file into values for options.
@@ -181,9 +168,7 @@ pub(crate) fn read_file(path: &Path) -> FileLayer {
     match read_text(path).and_then(|text| parse(path, &text)) {
         Ok(root) if chihaya::is_chihaya(&root) => chihaya::translate(path, &root, &mut layer),
         Ok(root) => collect_table("", root, &Origin::file(path), &mut layer),
-        Err(message) => layer
-            .problems
-            .push(Problem::of_source(Origin::file(path), message)),
+        Err(message) => layer.problems.push(Problem::of_source(Origin::file(path), message)),
     }
     layer
 }
@@ -191,9 +176,7 @@ pub(crate) fn read_file(path: &Path) -> FileLayer {
 fn read_text(path: &Path) -> Result<String, String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?
-            .take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)?;
+        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|error| format!("cannot be read: {error}"))?;
@@ -202,19 +185,12 @@ fn read_text(path: &Path) -> Result<String, String> {
     }
     let text = String::from_utf8(bytes).map_err(|_| "must be UTF-8 text")?;
     // Editors of Windows begin a file with a byte order mark, which JSON does not know.
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(Into::into)
-        .unwrap_or(text))
+    Ok(text.strip_prefix('\u{feff}').map(Into::into).unwrap_or(text))
 }
 
 /// Parses by the ending of the file's name, else by trying.
 fn parse(path: &Path, text: &str) -> Result<Raw, String> {
-    let ending = path
-        .extension()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
     let root = match ending.as_str() {
         "toml" => parse_toml(text).map_err(|fault| fault.in_format("TOML")),
         "json" => parse_json(text).map_err(|fault| fault.in_format("JSON")),
@@ -232,11 +208,8 @@ fn parse(path: &Path, text: &str) -> Result<Raw, String> {
 /// Tries all formats; of their complaints the one that came furthest is told.
 fn parse_any(text: &str) -> Result<Raw, String> {
     let mut furthest = ((0, 0), String::new());
-    let formats: [(&str, Parser); 3] = [
-        ("JSON", parse_json),
-        ("TOML", parse_toml),
-        ("YAML", parse_yaml),
-    ];
+    let formats: [(&str, Parser); 3] =
+        [("JSON", parse_json), ("TOML", parse_toml), ("YAML", parse_yaml)];
     for (format, parser) in formats {
         match parser(text) {
             // YAML takes any line of text for a value.
@@ -266,11 +239,7 @@ impl SyntaxFault {
     }
 
     fn in_format(&self, format: &str) -> String {
-        let Self {
-            line,
-            column,
-            message,
-        } = self;
+        let Self { line, column, message } = self;
         format!("line {line}, column {column}: {message} ({format})")
     }
 }
@@ -280,11 +249,7 @@ fn parse_json(text: &str) -> Result<Raw, SyntaxFault> {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
         let place = format!(" at line {line} column {column}");
-        SyntaxFault {
-            line,
-            column,
-            message: message.trim_end_matches(&place).into(),
-        }
+        SyntaxFault { line, column, message: message.trim_end_matches(&place).into() }
     })
 }
 
@@ -295,11 +260,7 @@ fn parse_toml(text: &str) -> Result<Raw, SyntaxFault> {
         let line = before.matches('\n').count() + 1;
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before[line_start..].chars().count() + 1;
-        SyntaxFault {
-            line,
-            column,
-            message: printable(error.message()),
-        }
+        SyntaxFault { line, column, message: printable(error.message()) }
     })
 }
 
@@ -316,11 +277,7 @@ fn parse_yaml(text: &str) -> Result<Raw, SyntaxFault> {
         let number = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
         let message = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
         let message = message.split(" at line ").next().unwrap_or_default();
-        SyntaxFault {
-            line: number(line),
-            column: number(column),
-            message: printable(message),
-        }
+        SyntaxFault { line: number(line), column: number(column), message: printable(message) }
     })
 }
 
@@ -328,21 +285,13 @@ fn parse_yaml(text: &str) -> Result<Raw, SyntaxFault> {
 fn collect_table(prefix: &str, table: Raw, origin: &Origin, layer: &mut FileLayer) {
     let Raw::Table(entries) = table else { return };
     for (name, raw) in entries {
-        let key = if prefix.is_empty() {
-            name
-        } else {
-            format!("{prefix}.{name}")
-        };
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
         let fault = |message: &str| Problem::of_key(printable(&key), origin.clone(), message);
         if let Some(option) = position(&key) {
             if layer.given.iter().any(|given| given.option == option) {
                 layer.problems.push(fault("is given twice"));
             }
-            layer.given.push(Given {
-                option,
-                origin: origin.clone(),
-                raw,
-            });
+            layer.given.push(Given { option, origin: origin.clone(), raw });
         } else if sections().contains(&key.as_str()) {
             match raw {
                 // YAML reads a section without entries as null.
@@ -356,18 +305,13 @@ fn collect_table(prefix: &str, table: Raw, origin: &Origin, layer: &mut FileLaye
                 Raw::Table(_) => ("no section has this name", nearest_section(&key)),
                 _ => ("no option has this name", nearest_key(&key)),
             };
-            layer
-                .problems
-                .push(fault(message).with_nearest(nearest.map(Into::into)));
+            layer.problems.push(fault(message).with_nearest(nearest.map(Into::into)));
         }
     }
 }
 
 fn nearest_section(name: &str) -> Option<&'static str> {
-    nearest(
-        name,
-        sections().into_iter().filter(|section| !section.is_empty()),
-    )
+    nearest(name, sections().into_iter().filter(|section| !section.is_empty()))
 }
 
 /// Returns the key that `name` was probably meant to be.

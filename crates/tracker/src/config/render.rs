@@ -23,16 +23,9 @@ pub fn effective(loaded: &Loaded) -> String {
             push(&mut text, format_args!("\n[{section}]\n"));
         }
         for (option, slot) in rows_of(section).zip(&mut slots) {
-            let hidden = if matches!(slot.value, Value::Secret(_)) {
-                "# "
-            } else {
-                ""
-            };
+            let hidden = if matches!(slot.value, Value::Secret(_)) { "# " } else { "" };
             let name = option.section_and_name().1;
-            push(
-                &mut text,
-                format_args!("{hidden}{name} = {}", slot.value.to_toml()),
-            );
+            push(&mut text, format_args!("{hidden}{name} = {}", slot.value.to_toml()));
             if slot.origin != Origin::Default {
                 push(&mut text, format_args!("  # {}", slot.origin));
             }
@@ -80,14 +73,8 @@ pub fn manual() -> String {
             for sentence in option.doc {
                 push(&mut text, format_args!("{sentence}\n"));
             }
-            push(
-                &mut text,
-                format_args!("\n- Value: {}\n", option.kind.allowed()),
-            );
-            push(
-                &mut text,
-                format_args!("- Default: `{}`\n", default(option)),
-            );
+            push(&mut text, format_args!("\n- Value: {}\n", option.kind.allowed()));
+            push(&mut text, format_args!("- Default: `{}`\n", default(option)));
             push(&mut text, format_args!("- {}\n", reload(option)));
             push(
                 &mut text,
@@ -112,10 +99,7 @@ pub fn help() -> String {
         }
         for option in rows_of(section) {
             let value = default(option);
-            push(
-                &mut text,
-                format_args!("  --{}={}\n", option.key, value.replace('"', "")),
-            );
+            push(&mut text, format_args!("  --{}={}\n", option.key, value.replace('"', "")));
             push(&mut text, format_args!("      {}", option.doc[0]));
             match option.kind {
                 Kind::Choice(words) => {
@@ -154,9 +138,7 @@ pub fn schema() -> Json {
 }
 
 fn properties(section: &str) -> Map<String, Json> {
-    rows_of(section)
-        .map(|option| (option.section_and_name().1.into(), property(option)))
-        .collect()
+    rows_of(section).map(|option| (option.section_and_name().1.into(), property(option))).collect()
 }
 
 fn property(option: &OptionRow) -> Json {
@@ -184,9 +166,7 @@ fn property(option: &OptionRow) -> Json {
 }
 
 fn rows_of(section: &str) -> impl Iterator<Item = &'static OptionRow> {
-    OPTIONS
-        .iter()
-        .filter(move |option| option.section_and_name().0 == section)
+    OPTIONS.iter().filter(move |option| option.section_and_name().0 == section)
 }
 
 fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
@@ -215,10 +195,7 @@ fn reload(option: &OptionRow) -> &'static str {
 fn aliases(option: &OptionRow) -> String {
     let mut text = String::new();
     for alias in option.aliases {
-        let meaning = alias
-            .implies
-            .map(|value| format!(" (means `{value}`)"))
-            .unwrap_or_default();
+        let meaning = alias.implies.map(|value| format!(" (means `{value}`)")).unwrap_or_default();
         for flag in alias.flags {
             push(&mut text, format_args!(", `-{flag}`{meaning}"));
         }

@@ -102,18 +102,11 @@ pub fn changed_restart_keys(old: &Loaded, new: &Loaded) -> Vec<&'static str> {
 impl Settings {
     fn initial() -> Self {
         let slots = OPTIONS.iter().map(|option| Slot {
-            value: option
-                .kind
-                .parse(&option.initial.raw())
-                .expect("a test parses every default"),
+            value: option.kind.parse(&option.initial.raw()).expect("a test parses every default"),
             origin: Origin::Default,
             refused: false,
         });
-        Self {
-            slots: slots.collect(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Self { slots: slots.collect(), problems: Vec::new(), warnings: Vec::new() }
     }
 
     fn set(&mut self, given: &Given) {
@@ -194,10 +187,7 @@ impl Settings {
             return;
         }
         let (has_file, has_deny_file) = (self.path(FILE).is_some(), self.path(DENY_FILE).is_some());
-        match (
-            self.word::<Mode>("mode"),
-            self.word::<TorrentAccess>("access.torrents"),
-        ) {
+        match (self.word::<Mode>("mode"), self.word::<TorrentAccess>("access.torrents")) {
             (Mode::Registered, TorrentAccess::Deny) => {
                 let mode = self.described("mode");
                 self.refuse(
@@ -215,10 +205,7 @@ impl Settings {
             }
             (Mode::Public, TorrentAccess::Deny) if !has_file && !has_deny_file => {
                 let access = self.described("access.torrents");
-                self.refuse(
-                    FILE,
-                    format!("must name a file for {access}, or {DENY_FILE} must"),
-                );
+                self.refuse(FILE, format!("must name a file for {access}, or {DENY_FILE} must"));
             }
             (Mode::Public, TorrentAccess::Open) if has_file => {
                 self.warn(FILE, "has no effect while access.torrents is open");
@@ -231,10 +218,7 @@ impl Settings {
     }
 
     fn check_clients(&mut self, key: &'static str) {
-        let too_long = self
-            .texts(key)
-            .into_iter()
-            .find(|prefix| prefix.len() > PEER_ID_BYTES);
+        let too_long = self.texts(key).into_iter().find(|prefix| prefix.len() > PEER_ID_BYTES);
         if let Some(prefix) = too_long {
             self.refuse(
                 key,
@@ -255,10 +239,7 @@ impl Settings {
         // The sample file names the default; a file of Chihaya names a header on purpose.
         let is_chosen = match &self.slot("proxy.header").origin {
             Origin::Default => false,
-            Origin::File {
-                foreign_key: Some(_),
-                ..
-            } => true,
+            Origin::File { foreign_key: Some(_), .. } => true,
             _ => !header.eq_ignore_ascii_case(&Self::initial().text("proxy.header")),
         };
         if is_chosen && self.networks("proxy.trusted").is_empty() {
@@ -274,45 +255,25 @@ impl Settings {
         let listen = self.listen();
         if listen.udp.addresses.is_empty() && listen.http.addresses.is_empty() {
             let http = self.described("listen.http");
-            self.refuse(
-                "listen.udp",
-                format!("must not be off with {http}: nothing is served"),
-            );
+            self.refuse("listen.udp", format!("must not be off with {http}: nothing is served"));
         }
         let taken = listen.admin.addresses.iter().find(|admin| {
-            listen
-                .http
-                .addresses
-                .iter()
-                .any(|address| is_same_socket(address, admin))
+            listen.http.addresses.iter().any(|address| is_same_socket(address, admin))
         });
         if let Some(admin) = taken {
-            let what = if listen.http.from_port {
-                "listen.port"
-            } else {
-                "listen.http"
-            };
+            let what = if listen.http.from_port { "listen.port" } else { "listen.http" };
             let what = self.described(what);
-            self.refuse(
-                "listen.admin",
-                format!("must not be at {admin}, which {what} takes"),
-            );
+            self.refuse("listen.admin", format!("must not be at {admin}, which {what} takes"));
         }
         let port_is_used = listen.udp.from_port || listen.http.from_port;
         if !self.is_default("listen.port") && !port_is_used {
-            self.warn(
-                "listen.port",
-                "has no effect while listen.udp and listen.http say where",
-            );
+            self.warn("listen.port", "has no effect while listen.udp and listen.http say where");
         }
     }
 
     fn warn_of_secret(&mut self) {
         let secret = self.secret();
-        if secret
-            .expose()
-            .is_some_and(|text| text.len() < SECRET_BYTES_MIN)
-        {
+        if secret.expose().is_some_and(|text| text.len() < SECRET_BYTES_MIN) {
             self.warn(
                 "listen.secret",
                 format!("can be guessed: {SECRET_BYTES_MIN} random characters are the least"),
@@ -358,10 +319,7 @@ impl Settings {
                 trusted: self.networks("proxy.trusted"),
                 header: self.text("proxy.header"),
             },
-            log: Log {
-                level: self.word("log.level"),
-                format: self.word("log.format"),
-            },
+            log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
     }
 
@@ -434,15 +392,9 @@ impl Settings {
                 let hosts: [IpAddr; 2] =
                     [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
                 let addresses = hosts.map(|host| SocketAddr::new(host, port)).into();
-                Listeners {
-                    addresses,
-                    from_port: true,
-                }
+                Listeners { addresses, from_port: true }
             }
-            addresses => Listeners {
-                addresses: addresses.unwrap_or_default(),
-                from_port: false,
-            },
+            addresses => Listeners { addresses: addresses.unwrap_or_default(), from_port: false },
         }
     }
 

@@ -33,11 +33,7 @@ impl From<&str> for Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() {
-            "<unset>"
-        } else {
-            "<set>"
-        })
+        f.write_str(if self.0.is_empty() { "<unset>" } else { "<set>" })
     }
 }
 
@@ -134,9 +130,9 @@ impl Kind {
                 .ok()
                 .filter(|number| (min..=max).contains(&number))
                 .map(Value::Integer),
-            (Self::Choice(words), Raw::Text(text)) => words
-                .contains(&text.as_str())
-                .then(|| Value::Text(text.clone())),
+            (Self::Choice(words), Raw::Text(text)) => {
+                words.contains(&text.as_str()).then(|| Value::Text(text.clone()))
+            }
             (Self::Secret, Raw::Text(text)) => Some(Value::Secret(text.as_str().into())),
             (Self::Text | Self::Path, Raw::Text(text)) => {
                 is_plain(text).then(|| Value::Text(text.clone()))
@@ -215,9 +211,7 @@ fn network(text: &str) -> Option<IpNet> {
         && let Some(prefix) = v6.prefix_len().checked_sub(Ipv6Addr::BITS as u8 - 32)
         && let Some(v4) = v6.addr().to_ipv4_mapped()
     {
-        return Ipv4Net::new(v4, prefix)
-            .ok()
-            .map(|v4| IpNet::V4(v4.trunc()));
+        return Ipv4Net::new(v4, prefix).ok().map(|v4| IpNet::V4(v4.trunc()));
     }
     Some(network.trunc())
 }
@@ -254,11 +248,8 @@ impl fmt::Display for Raw {
             Self::Float(number) => write!(f, "{number:?}"),
             Self::Text(text) => write!(f, "\"{}\"", printable(text)),
             Self::List(items) => {
-                let items: Vec<_> = items
-                    .iter()
-                    .take(LIST_SHOWN_MAX)
-                    .map(ToString::to_string)
-                    .collect();
+                let items: Vec<_> =
+                    items.iter().take(LIST_SHOWN_MAX).map(ToString::to_string).collect();
                 write!(f, "[{}]", items.join(", "))
             }
             Self::Table(_) => f.write_str("a table"),
@@ -293,15 +284,7 @@ mod tests {
         let kind = Kind::Integer { min: 60, max: 3600 };
         assert_eq!(parse(kind, "60"), Ok(Value::Integer(60)));
         assert_eq!(parse(kind, "3600"), Ok(Value::Integer(3600)));
-        for bad in [
-            "59",
-            "3601",
-            "-60",
-            "60.0",
-            "",
-            "0x60",
-            "99999999999999999999999",
-        ] {
+        for bad in ["59", "3601", "-60", "60.0", "", "0x60", "99999999999999999999999"] {
             assert_eq!(
                 parse(kind, bad),
                 Err("must be a whole number from 60 to 3600".into()),
@@ -331,11 +314,7 @@ mod tests {
                 "[::1]:81".parse().unwrap()
             ])))
         );
-        assert!(
-            parse(Kind::Sockets, "off,127.0.0.1:80")
-                .unwrap_err()
-                .starts_with("\"off\"")
-        );
+        assert!(parse(Kind::Sockets, "off,127.0.0.1:80").unwrap_err().starts_with("\"off\""));
         assert!(parse(Kind::Sockets, "localhost:80").is_err());
         assert_eq!(
             parse(Kind::Sockets, "127.0.0.1:80,127.0.0.1:80"),
@@ -347,10 +326,7 @@ mod tests {
     fn network_is_put_in_the_form_that_addresses_have() {
         let networks = |text| parse(Kind::Networks, text).unwrap().to_toml();
         assert_eq!(networks("10.1.2.3/8"), r#"["10.0.0.0/8"]"#);
-        assert_eq!(
-            networks("192.0.2.7,2001:db8::1"),
-            r#"["192.0.2.7/32", "2001:db8::1/128"]"#
-        );
+        assert_eq!(networks("192.0.2.7,2001:db8::1"), r#"["192.0.2.7/32", "2001:db8::1/128"]"#);
         assert_eq!(networks("::ffff:10.0.0.0/104"), r#"["10.0.0.0/8"]"#);
         assert_eq!(networks("::/0"), r#"["::/0"]"#);
         assert!(parse(Kind::Networks, "10.0.0.0/33").is_err());

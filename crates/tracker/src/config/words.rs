@@ -150,10 +150,7 @@ mod tests {
     #[test]
     fn every_word_names_its_choice() {
         for word in TorrentAccess::WORDS {
-            assert_eq!(
-                TorrentAccess::from_word(word).map(TorrentAccess::word),
-                Some(*word)
-            );
+            assert_eq!(TorrentAccess::from_word(word).map(TorrentAccess::word), Some(*word));
         }
         assert_eq!(TorrentAccess::from_word("Open"), None);
     }

@@ -53,11 +53,6 @@ impl Worker {
         let max = shared.new_torrents_per_minute_max;
         // An IPv6 customer has at least a /64: its addresses are one.
         let new_torrents = RateTable::new(shared.seed.clone(), max, 32, 64);
-        Self {
-            shared,
-            counters,
-            new_torrents,
-            rng: Rng::new(),
-        }
+        Self { shared, counters, new_torrents, rng: Rng::new() }
     }
 }

@@ -11,7 +11,7 @@ use skep_engine::Tick;
 use skep_engine::counters::{Action, Drop, TrafficCounters};
 use skep_engine::session::{Policy, UdpSession, UdpStep, finish_announce};
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
-use skep_net::udp::{Batch as Datagrams, UdpSocket, wait_any};
+use skep_net::udp::{Batch as Datagrams, SOCKETS_MAX, UdpSocket, wait_any};
 use skep_proto::TransactionId;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::udp::{
@@ -24,6 +24,9 @@ use crate::shards::{Answer, Batch, Request};
 
 /// How long a quiet worker sleeps before it looks whether it is to stop.
 const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// How long it sleeps at some of its sockets where it has too many to wait for all.
+const TURN_MAX: Duration = Duration::from_millis(2);
 
 /// Batches taken from one socket while others may be waiting.
 const BATCHES_IN_TURN_MAX: u32 = 4;
@@ -46,15 +49,8 @@ struct Jobs {
 /// Which datagram a request came from, and what its reply holds so far.
 #[derive(Clone, Copy)]
 enum Origin {
-    Announce {
-        datagram: usize,
-        transaction_id: TransactionId,
-        peers: usize,
-    },
-    Scrape {
-        datagram: usize,
-        position: usize,
-    },
+    Announce { datagram: usize, transaction_id: TransactionId, peers: usize },
+    Scrape { datagram: usize, position: usize },
 }
 
 impl UdpFrontend {
@@ -100,23 +96,16 @@ impl UdpFrontend {
 
     fn wait(&self) -> io::Result<()> {
         // All sockets are looked at anyway, so it does not matter which one is ready.
-        let _ = match self.sockets.as_slice() {
-            [one] => wait_any(&[one], WAIT_MAX)?,
-            [one, other] => wait_any(&[one, other], WAIT_MAX)?,
-            more => wait_any(&more.iter().collect::<Vec<_>>(), WAIT_MAX)?,
-        };
-        Ok(())
+        match self.sockets.as_slice() {
+            [one] => wait_any(&[one], WAIT_MAX).map(drop),
+            [one, other] => wait_any(&[one, other], WAIT_MAX).map(drop),
+            more => wait_for_many(more),
+        }
     }
 
     /// Receives what is waiting at one socket, answers it and returns how many datagrams it were.
     fn serve_batch(&mut self, socket: usize) -> io::Result<usize> {
-        let Self {
-            worker,
-            session,
-            sockets,
-            datagrams,
-            jobs,
-        } = self;
+        let Self { worker, session, sockets, datagrams, jobs } = self;
         let socket = &mut sockets[socket];
         let received = socket.receive(datagrams, Duration::ZERO)?;
         if received == 0 {
@@ -130,31 +119,28 @@ impl UdpFrontend {
         for number in 0..received {
             jobs.take(session, &policy, counters, now, datagrams, number);
         }
-        let Worker {
-            shared,
-            new_torrents,
-            rng,
-            ..
-        } = worker;
+        let Worker { shared, new_torrents, rng, .. } = worker;
         let intervals = rng.fork();
-        let mut moment = Moment {
-            now,
-            rng,
-            new_torrents,
-        };
-        let mut batch = Answers {
-            jobs,
-            datagrams,
-            counters,
-            policy: &policy,
-            intervals,
-        };
+        let mut moment = Moment { now, rng, new_torrents };
+        let mut batch = Answers { jobs, datagrams, counters, policy: &policy, intervals };
         shared.store.submit(&mut moment, &mut batch);
         let report = socket.send(datagrams);
         counters.drops[Drop::SendFailed as usize].add((report.failed + report.would_block) as u64);
         worker.counters.kernel_drops.set(kernel_drops(sockets));
         Ok(received)
     }
+}
+
+/// So many sockets can be waited for together; a worker with more of them takes turns.
+fn wait_for_many(sockets: &[UdpSocket]) -> io::Result<()> {
+    let one_turn = sockets.len() <= SOCKETS_MAX;
+    let wait_max = if one_turn { WAIT_MAX } else { TURN_MAX };
+    for some in sockets.chunks(SOCKETS_MAX) {
+        if wait_any(&some.iter().collect::<Vec<_>>(), wait_max)?.any() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn kernel_drops(sockets: &[UdpSocket]) -> u64 {
@@ -177,31 +163,17 @@ impl Jobs {
         let reply_bytes = match session.receive(policy, counters, now, source, datagram, reply) {
             UdpStep::Drop => 0,
             UdpStep::Reply(bytes) => bytes,
-            UdpStep::Announce {
-                transaction_id,
-                announce,
-                peers,
-            } => {
+            UdpStep::Announce { transaction_id, announce, peers } => {
                 self.requests.push(Request::Announce(announce));
-                self.origins.push(Origin::Announce {
-                    datagram: number,
-                    transaction_id,
-                    peers,
-                });
+                self.origins.push(Origin::Announce { datagram: number, transaction_id, peers });
                 0
             }
-            UdpStep::Scrape {
-                transaction_id,
-                info_hashes,
-            } => {
+            UdpStep::Scrape { transaction_id, info_hashes } => {
                 let answered = info_hashes.len().min(policy.scrapes.hashes_max as usize);
                 for (position, info_hash) in info_hashes.take(answered).enumerate() {
                     if policy.rules.serves(&info_hash) {
                         self.requests.push(Request::Scrape(info_hash));
-                        self.origins.push(Origin::Scrape {
-                            datagram: number,
-                            position,
-                        });
+                        self.origins.push(Origin::Scrape { datagram: number, position });
                     } else {
                         write_counts(reply, position, Counts::default());
                     }
@@ -231,10 +203,7 @@ impl Batch for Answers<'_> {
     }
 
     fn room(&mut self, number: usize) -> PeerRoom<'_> {
-        let Origin::Announce {
-            datagram, peers, ..
-        } = self.jobs.origins[number]
-        else {
+        let Origin::Announce { datagram, peers, .. } = self.jobs.origins[number] else {
             return PeerRoom::default();
         };
         let ipv4 = self.datagrams.source(datagram).is_ipv4();
@@ -242,28 +211,15 @@ impl Batch for Answers<'_> {
         let peers = behind_header(peers * stride);
         let room = &mut self.datagrams.reply_buffer(datagram)[peers];
         if ipv4 {
-            PeerRoom {
-                ipv4: room,
-                ..PeerRoom::default()
-            }
+            PeerRoom { ipv4: room, ..PeerRoom::default() }
         } else {
-            PeerRoom {
-                ipv6: room,
-                ..PeerRoom::default()
-            }
+            PeerRoom { ipv6: room, ..PeerRoom::default() }
         }
     }
 
     fn complete(&mut self, number: usize, answer: Answer) {
         match (self.jobs.origins[number], answer) {
-            (
-                Origin::Announce {
-                    datagram,
-                    transaction_id,
-                    ..
-                },
-                Answer::Announced(announced),
-            ) => {
+            (Origin::Announce { datagram, transaction_id, .. }, Answer::Announced(announced)) => {
                 let interval_secs = self.policy.answers.interval(&mut self.intervals);
                 let reply = self.datagrams.reply_buffer(datagram);
                 let bytes = finish_announce(reply, transaction_id, interval_secs, &announced);
@@ -283,12 +239,7 @@ impl Batch for Answers<'_> {
 fn write_counts(reply: &mut [u8], position: usize, counts: Counts) {
     let at = SCRAPE_HEADER_BYTES + position * SCRAPE_ENTRY_BYTES;
     let leechers = counts.incomplete();
-    let _ = write_scrape_entry(
-        &mut reply[at..],
-        counts.seeders,
-        counts.completions,
-        leechers,
-    );
+    let _ = write_scrape_entry(&mut reply[at..], counts.seeders, counts.completions, leechers);
 }
 
 fn behind_header(bytes: usize) -> Range<usize> {

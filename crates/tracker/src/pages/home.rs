@@ -25,14 +25,10 @@ pub(super) const LOGO: &str = "<svg viewBox=\"0 0 48 48\" aria-hidden=\"true\">\
 pub fn home(site: &Site, host: Option<&[u8]>, snapshot: &Snapshot) -> String {
     let both = snapshot.peers_seeder_and_leecher;
     let (mode, rule) = match site.mode {
-        Mode::Public => (
-            "public tracker",
-            "Anybody may use it for any torrent that it does not refuse.",
-        ),
-        Mode::Registered => (
-            "registered torrents only",
-            "It serves only torrents that it knows.",
-        ),
+        Mode::Public => {
+            ("public tracker", "Anybody may use it for any torrent that it does not refuse.")
+        }
+        Mode::Registered => ("registered torrents only", "It serves only torrents that it knows."),
     };
     let note = match snapshot.sampled {
         true => "<p class=\"note\">Numbers of peers are estimated from a sample.</p>",
@@ -48,10 +44,7 @@ pub fn home(site: &Site, host: Option<&[u8]>, snapshot: &Snapshot) -> String {
             ("torrents", Piece::Number(snapshot.torrents)),
             ("peers", Piece::Number(snapshot.peers)),
             ("seeding", Piece::Number(snapshot.peers_seeder_only + both)),
-            (
-                "downloading",
-                Piece::Number(snapshot.peers_leecher_only + both),
-            ),
+            ("downloading", Piece::Number(snapshot.peers_leecher_only + both)),
             ("ipv4", Piece::Number(snapshot.peers_ipv4)),
             ("ipv6", Piece::Number(snapshot.peers_ipv6)),
             ("note", Piece::Markup(note)),
@@ -113,9 +106,7 @@ fn split_host(host: &[u8]) -> Option<(&str, Option<u16>)> {
         }
         Some(_) => return None,
     };
-    let in_brackets = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
+    let in_brackets = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let valid = match in_brackets {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => is_name(name),
@@ -143,28 +134,16 @@ mod tests {
         let cases: &[(&[u8], [&str; 2])] = &[
             (
                 b"127.0.0.1:1337",
-                [
-                    "udp://127.0.0.1:6969/announce",
-                    "http://127.0.0.1:1337/announce",
-                ],
+                ["udp://127.0.0.1:6969/announce", "http://127.0.0.1:1337/announce"],
             ),
-            (
-                b"[::1]:80",
-                ["udp://[::1]:6969/announce", "http://[::1]:80/announce"],
-            ),
+            (b"[::1]:80", ["udp://[::1]:6969/announce", "http://[::1]:80/announce"]),
             (
                 b"Tracker.example:",
-                [
-                    "udp://Tracker.example:6969/announce",
-                    "http://Tracker.example/announce",
-                ],
+                ["udp://Tracker.example:6969/announce", "http://Tracker.example/announce"],
             ),
             (
                 b"tracker.example",
-                [
-                    "udp://tracker.example:6969/announce",
-                    "http://tracker.example/announce",
-                ],
+                ["udp://tracker.example:6969/announce", "http://tracker.example/announce"],
             ),
         ];
         for (host, expected) in cases {
@@ -193,10 +172,7 @@ mod tests {
             b"\xff",
             &[b'a'; 254],
         ];
-        let expected = [
-            "udp://localhost:6969/announce",
-            "http://localhost:1337/announce",
-        ];
+        let expected = ["udp://localhost:6969/announce", "http://localhost:1337/announce"];
         for host in cases {
             assert_eq!(urls_for(host), expected, "{host:?}");
         }
@@ -205,10 +181,7 @@ mod tests {
 
     #[test]
     fn front_ends_that_are_off_have_no_url() {
-        let site = Site {
-            udp_port: None,
-            ..SITE
-        };
+        let site = Site { udp_port: None, ..SITE };
         assert_eq!(urls(&site, Some(b"a:1337")), ["http://a:1337/announce"]);
     }
 
@@ -240,10 +213,7 @@ mod tests {
 
     #[test]
     fn estimates_are_named_as_such() {
-        let sampled = Snapshot {
-            sampled: true,
-            ..Snapshot::default()
-        };
+        let sampled = Snapshot { sampled: true, ..Snapshot::default() };
         assert!(home(&SITE, None, &sampled).contains("estimated"));
         assert!(!home(&SITE, None, &Snapshot::default()).contains("estimated"));
     }

@@ -131,10 +131,7 @@ mod tests {
     fn policy_allows_exactly_this_style_and_this_script() {
         for text in [STYLE, SCRIPT] {
             let source = format!("'sha256-{}'", sha256::base64(text.as_bytes()));
-            assert!(
-                CONTENT_SECURITY_POLICY.contains(&source),
-                "the policy lacks {source}"
-            );
+            assert!(CONTENT_SECURITY_POLICY.contains(&source), "the policy lacks {source}");
         }
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
     }
@@ -172,20 +169,13 @@ mod tests {
                     let (x, y) = (w[t - 15], w[t - 2]);
                     let s0 = x.rotate_right(7) ^ x.rotate_right(18) ^ (x >> 3);
                     let s1 = y.rotate_right(17) ^ y.rotate_right(19) ^ (y >> 10);
-                    w.push(
-                        w[t - 16]
-                            .wrapping_add(s0)
-                            .wrapping_add(w[t - 7])
-                            .wrapping_add(s1),
-                    );
+                    w.push(w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1));
                 }
                 let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
                 for t in 0..64 {
                     let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
                     let choice = (e & f) ^ (!e & g);
-                    let t1 = [s1, choice, k[t], w[t]]
-                        .iter()
-                        .fold(h, |x, y| x.wrapping_add(*y));
+                    let t1 = [s1, choice, k[t], w[t]].iter().fold(h, |x, y| x.wrapping_add(*y));
                     let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
                     let t2 = s0.wrapping_add((a & b) ^ (a & c) ^ (b & c));
                     (h, g, f, e) = (g, f, e, d.wrapping_add(t1));
@@ -208,16 +198,12 @@ mod tests {
             let primes: Vec<u128> = (2..).filter(is_prime).take(64).collect();
             let root = |value: u128, power: u32| {
                 let fits = |x: u128| x.checked_pow(power).is_some_and(|p| p <= value);
-                (0..40).rev().fold(
-                    0u128,
-                    |x, bit| if fits(x | 1 << bit) { x | 1 << bit } else { x },
-                )
+                (0..40)
+                    .rev()
+                    .fold(0u128, |x, bit| if fits(x | 1 << bit) { x | 1 << bit } else { x })
             };
             let k = std::array::from_fn(|at| root(primes[at] << 96, 3) as u32);
-            (
-                k,
-                std::array::from_fn(|at| root(primes[at] << 64, 2) as u32),
-            )
+            (k, std::array::from_fn(|at| root(primes[at] << 64, 2) as u32))
         }
     }
 }

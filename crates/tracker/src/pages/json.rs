@@ -75,10 +75,7 @@ mod tests {
 
     #[test]
     fn clients_are_maps_of_versions() {
-        let client = |name, version: &str| Client {
-            name,
-            versions: vec![(version.into(), 1)],
-        };
+        let client = |name, version: &str| Client { name, versions: vec![(version.into(), 1)] };
         let snapshot = Snapshot {
             torrents: 1,
             active_torrents: 1,

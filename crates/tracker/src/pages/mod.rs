@@ -52,10 +52,6 @@ pub struct Site {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const SITE: Site = Site {
-        version: "1.2.3",
-        mode: Mode::Public,
-        udp_port: Some(6969),
-        http_port: Some(1337),
-    };
+    pub(crate) const SITE: Site =
+        Site { version: "1.2.3", mode: Mode::Public, udp_port: Some(6969), http_port: Some(1337) };
 }

@@ -23,10 +23,9 @@ pub fn operator(site: &Site, overview: &Overview) -> String {
         }
         traffic.push_str("</tr>\n");
     }
-    let memory = overview.resident_bytes.map_or_else(
-        || "unknown".to_owned(),
-        |bytes| grouped(bytes.div_ceil(1024 * 1024)),
-    );
+    let memory = overview
+        .resident_bytes
+        .map_or_else(|| "unknown".to_owned(), |bytes| grouped(bytes.div_ceil(1024 * 1024)));
     fill(
         TEMPLATE,
         &[
@@ -52,10 +51,7 @@ mod tests {
 
     #[test]
     fn index_shows_sums_of_each_transport() {
-        let mut overview = Overview {
-            uptime_secs: 3_700,
-            ..Overview::default()
-        };
+        let mut overview = Overview { uptime_secs: 3_700, ..Overview::default() };
         overview.transports[1].requests = 1000;
         overview.transports[1].drops = 7;
         let page = operator(&SITE, &overview);

@@ -19,10 +19,7 @@ pub fn stats_html(snapshot: &Snapshot) -> String {
         ("Peers", snapshot.peers),
         ("Peers only seeding", snapshot.peers_seeder_only),
         ("Peers only leeching", snapshot.peers_leecher_only),
-        (
-            "Peers seeding and leeching",
-            snapshot.peers_seeder_and_leecher,
-        ),
+        ("Peers seeding and leeching", snapshot.peers_seeder_and_leecher),
         ("IPv4 peers", snapshot.peers_ipv4),
         ("IPv6 peers", snapshot.peers_ipv6),
     ];
@@ -80,32 +77,18 @@ mod tests {
             ..Snapshot::default()
         };
         let page = stats_html(&snapshot);
-        let headings = page
-            .lines()
-            .filter(|line| line.starts_with("<h1>") || line.starts_with("<h3>"));
+        let headings =
+            page.lines().filter(|line| line.starts_with("<h1>") || line.starts_with("<h3>"));
         let numbers: Vec<_> = headings
-            .filter_map(|line| {
-                line.rsplit_once("</")?
-                    .0
-                    .rsplit_once(": ")?
-                    .1
-                    .parse::<u64>()
-                    .ok()
-            })
+            .filter_map(|line| line.rsplit_once("</")?.0.rsplit_once(": ")?.1.parse::<u64>().ok())
             .collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]
     fn peer_ids_cannot_become_markup() {
-        let client = Client {
-            name: "unknown",
-            versions: vec![("<script>".into(), 3)],
-        };
-        let page = stats_html(&Snapshot {
-            clients: vec![client],
-            ..Snapshot::default()
-        });
+        let client = Client { name: "unknown", versions: vec![("<script>".into(), 3)] };
+        let page = stats_html(&Snapshot { clients: vec![client], ..Snapshot::default() });
         assert!(page.contains("<tr><td>unknown<td>&lt;script&gt;<td class=\"n\">3</tr>"));
         assert!(!page.contains("<script"));
     }

@@ -39,11 +39,7 @@ impl Workers {
     /// No thread yet; all of them will stop with `shutdown`.
     #[must_use]
     pub fn new(shutdown: Shutdown) -> Self {
-        Self {
-            shutdown,
-            ends: sync_channel(ENDS_MAX),
-            handles: Vec::new(),
-        }
+        Self { shutdown, ends: sync_channel(ENDS_MAX), handles: Vec::new() }
     }
 
     /// Starts a thread.
@@ -56,10 +52,7 @@ impl Workers {
         run: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let mut ending = Ending {
-            end: Some(End {
-                name: name.clone(),
-                result: panicked(),
-            }),
+            end: Some(End { name: name.clone(), result: panicked() }),
             to: self.ends.0.clone(),
         };
         let handle = Builder::new().name(name).spawn(move || {
@@ -79,14 +72,8 @@ impl Workers {
     pub fn watch(&self, time: Duration) -> Result<(), WorkerDied> {
         match self.ends.1.recv_timeout(time) {
             Ok(end) if !self.shutdown.requested() || end.result.is_err() => {
-                let cause = end
-                    .result
-                    .err()
-                    .unwrap_or_else(|| "it stopped by itself".to_owned());
-                Err(WorkerDied {
-                    name: end.name,
-                    cause,
-                })
+                let cause = end.result.err().unwrap_or_else(|| "it stopped by itself".to_owned());
+                Err(WorkerDied { name: end.name, cause })
             }
             Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(()),
         }
@@ -102,12 +89,7 @@ impl Workers {
             // Its end says whether it panicked.
             let _ = handle.join();
         }
-        match self
-            .ends
-            .1
-            .try_iter()
-            .find_map(|end| Some((end.name, end.result.err()?)))
-        {
+        match self.ends.1.try_iter().find_map(|end| Some((end.name, end.result.err()?))) {
             Some((name, cause)) => Err(WorkerDied { name, cause }),
             None => Ok(()),
         }

@@ -123,11 +123,8 @@ const SHADOW: &[(u8, &str)] = &[
 ];
 
 /// Beginnings of the form `M7-2-2--`.
-const DASHED: &[(&[u8], &str)] = &[
-    (b"A2-", "aria2"),
-    (b"M", "BitTorrent (Mainline)"),
-    (b"Q", "Queen Bee"),
-];
+const DASHED: &[(&[u8], &str)] =
+    &[(b"A2-", "aria2"), (b"M", "BitTorrent (Mainline)"), (b"Q", "Queen Bee")];
 
 /// Returns the client's name and version; of an unknown one, how its peer id begins.
 pub(super) fn identify(prefix: &[u8; PREFIX_BYTES]) -> (&'static str, String) {
@@ -141,20 +138,13 @@ fn azureus(prefix: &[u8; PREFIX_BYTES]) -> Option<(&'static str, String)> {
     let [b'-', a, b, v1, v2, v3, v4, b'-', ..] = *prefix else {
         return None;
     };
-    let found = AZUREUS
-        .binary_search_by_key(&[a, b], |(code, ..)| **code)
-        .ok()?;
+    let found = AZUREUS.binary_search_by_key(&[a, b], |(code, ..)| **code).ok()?;
     let (_, name, style) = AZUREUS[found];
     Some((name, version(style, [v1, v2, v3, v4])?))
 }
 
 fn version(style: Style, chars: [u8; 4]) -> Option<String> {
-    let [a, b, c, d] = [
-        number(chars[0])?,
-        number(chars[1])?,
-        number(chars[2])?,
-        number(chars[3])?,
-    ];
+    let [a, b, c, d] = [number(chars[0])?, number(chars[1])?, number(chars[2])?, number(chars[3])?];
     let digits = chars.iter().all(u8::is_ascii_digit);
     Some(match style {
         Pairs if digits => format!("{}.{}", a * 10 + b, c * 10 + d),
@@ -172,9 +162,8 @@ fn number(char: u8) -> Option<u32> {
 
 /// Up to three numbers with a dash after each.
 fn dashed(prefix: &[u8; PREFIX_BYTES]) -> Option<(&'static str, String)> {
-    let (rest, name) = DASHED
-        .iter()
-        .find_map(|(start, name)| Some((prefix.strip_prefix(*start)?, *name)))?;
+    let (rest, name) =
+        DASHED.iter().find_map(|(start, name)| Some((prefix.strip_prefix(*start)?, *name)))?;
     let mut version = String::new();
     let mut numbers = rest.split(|byte| *byte == b'-');
     for place in 0..3 {
@@ -195,17 +184,12 @@ fn dashed(prefix: &[u8; PREFIX_BYTES]) -> Option<(&'static str, String)> {
 
 /// A letter, up to five characters that are a number each, dashes up to the ninth place.
 fn shadow(prefix: &[u8; PREFIX_BYTES]) -> Option<(&'static str, String)> {
-    let found = SHADOW
-        .binary_search_by_key(&prefix[0], |(letter, _)| *letter)
-        .ok()?;
+    let found = SHADOW.binary_search_by_key(&prefix[0], |(letter, _)| *letter).ok()?;
     if &prefix[6..9] != b"---" {
         return None;
     }
     let chars = &prefix[1..6];
-    let end = chars
-        .iter()
-        .position(|char| *char == b'-')
-        .unwrap_or(chars.len());
+    let end = chars.iter().position(|char| *char == b'-').unwrap_or(chars.len());
     let (chars, padding) = chars.split_at(end);
     if chars.is_empty() || padding.iter().any(|char| *char != b'-') {
         return None;
@@ -292,10 +276,7 @@ mod tests {
         assert_eq!(named(b"01234567890123456789"), "unknown 01234567");
         assert_eq!(named(b"-ZZ1234-"), "unknown -ZZ1234-");
         assert_eq!(named(b"-qB4\xff50-"), "unknown -qB4\\xff50-");
-        assert_eq!(
-            named(b"\x00\n\\\xc3\xa9<b>"),
-            "unknown \\x00\\x0a\\\\\\xc3\\xa9<b>"
-        );
+        assert_eq!(named(b"\x00\n\\\xc3\xa9<b>"), "unknown \\x00\\x0a\\\\\\xc3\\xa9<b>");
         // The last number may go on behind what is looked at.
         assert_eq!(named(b"A2-1-37-100"), "unknown A2-1-37-");
         assert_eq!(named(b"S5-8-----"), "unknown S5-8----");

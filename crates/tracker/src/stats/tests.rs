@@ -24,9 +24,7 @@ struct Listed {
 
 impl Listed {
     fn put(&self, endpoint: impl Into<Vec<u8>>, class: PeerClass, peer_id: &[u8; 20]) {
-        self.peers
-            .lock()
-            .push((endpoint.into(), class, Some(PeerId(*peer_id))));
+        self.peers.lock().push((endpoint.into(), class, Some(PeerId(*peer_id))));
     }
 
     fn count(&self) -> Snapshot {
@@ -84,18 +82,9 @@ fn empty_store_counts_to_nothing() {
 fn torrents_without_peers_are_not_active() {
     let store = Listed {
         torrents: vec![
-            Counts {
-                completions: 3,
-                ..Counts::default()
-            },
-            Counts {
-                partial_seeds: 1,
-                ..Counts::default()
-            },
-            Counts {
-                seeders: 1,
-                ..Counts::default()
-            },
+            Counts { completions: 3, ..Counts::default() },
+            Counts { partial_seeds: 1, ..Counts::default() },
+            Counts { seeders: 1, ..Counts::default() },
         ],
         ..Listed::default()
     };
@@ -117,11 +106,7 @@ fn endpoint_in_several_torrents_counts_once_with_all_its_roles() {
     assert_eq!(snapshot.peers_seeder_only, 1);
     assert_eq!(snapshot.peers_leecher_only, 1);
     assert_eq!((snapshot.peers_ipv4, snapshot.peers_ipv6), (2, 1));
-    let clients: Vec<_> = snapshot
-        .clients
-        .iter()
-        .map(|c| (c.name, &*c.versions))
-        .collect();
+    let clients: Vec<_> = snapshot.clients.iter().map(|c| (c.name, &*c.versions)).collect();
     let expected = [
         ("WebTorrent", &[("0.91".to_owned(), 2)][..]),
         ("unknown", &[("01234567".to_owned(), 1)][..]),
@@ -133,10 +118,7 @@ fn endpoint_in_several_torrents_counts_once_with_all_its_roles() {
 #[test]
 fn clients_are_left_out_where_peer_ids_are_not_kept() {
     let store = Listed::default();
-    store
-        .peers
-        .lock()
-        .push((vec![1; 6], PeerClass::Seeder, None));
+    store.peers.lock().push((vec![1; 6], PeerClass::Seeder, None));
     let snapshot = store.count();
     assert_eq!((snapshot.peers, snapshot.clients.len()), (1, 0));
 }
@@ -150,9 +132,7 @@ fn versions_of_one_client_are_bounded_and_none_is_lost() {
         store.put([number; 6], PeerClass::Leecher, &peer_id);
     }
     let snapshot = store.count();
-    let [unknown] = &*snapshot.clients else {
-        panic!("{:?}", snapshot.clients)
-    };
+    let [unknown] = &*snapshot.clients else { panic!("{:?}", snapshot.clients) };
     assert_eq!(unknown.versions.len(), VERSIONS_MAX);
     assert_eq!(unknown.versions[VERSIONS_MAX - 1].0, OTHER);
     assert_eq!(unknown.total(), 100);
@@ -168,16 +148,8 @@ fn many_endpoints_are_estimated_from_a_bounded_sample() {
     }
     let snapshot = count(&store, &Seed::new(1), 4096);
     assert!(snapshot.sampled);
-    assert!(
-        snapshot.peers.abs_diff(20_000) < 2_000,
-        "{}",
-        snapshot.peers
-    );
-    assert!(
-        snapshot.peers_ipv6.abs_diff(5_000) < 1_000,
-        "{}",
-        snapshot.peers_ipv6
-    );
+    assert!(snapshot.peers.abs_diff(20_000) < 2_000, "{}", snapshot.peers);
+    assert!(snapshot.peers_ipv6.abs_diff(5_000) < 1_000, "{}", snapshot.peers_ipv6);
     assert_eq!(snapshot.peers_ipv4 + snapshot.peers_ipv6, snapshot.peers);
     assert_eq!(snapshot.peers_seeder_only, snapshot.peers);
     assert_eq!(snapshot.clients[0].total(), snapshot.peers);
@@ -201,10 +173,7 @@ fn small_store_is_counted_for_every_request() {
 
 #[test]
 fn large_store_is_counted_once_in_a_while() {
-    let (store, clock, stats) = stats(Listed {
-        claimed: LIVE_PEERS_MAX,
-        ..Listed::default()
-    });
+    let (store, clock, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
     assert_eq!(stats.snapshot().peers, 0);
     store.put([1; 6], PeerClass::Seeder, WEB);
     assert_eq!((stats.snapshot().peers, store.walks()), (0, 1));
@@ -214,10 +183,7 @@ fn large_store_is_counted_once_in_a_while() {
 
 #[test]
 fn request_that_finds_a_large_count_going_on_takes_the_last_one() {
-    let (store, clock, stats) = stats(Listed {
-        claimed: LIVE_PEERS_MAX,
-        ..Listed::default()
-    });
+    let (store, clock, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
     let first = stats.snapshot();
     clock.advance(COUNT_SECS);
     let turn = stats.turn.lock();
@@ -248,17 +214,11 @@ fn ask_while_counting(
 #[test]
 fn request_that_had_to_wait_takes_a_count_that_began_after_it_came() {
     let (store, _, stats) = stats(Listed::default());
-    let counted = Arc::new(Snapshot {
-        torrents: 77,
-        ..Snapshot::default()
-    });
+    let counted = Arc::new(Snapshot { torrents: 77, ..Snapshot::default() });
     let got = ask_while_counting((&store, &stats), || {
         stats.begun.fetch_add(1, Ordering::AcqRel);
         let snapshot = Arc::clone(&counted);
-        stats.last.store(Some(Arc::new(Counted {
-            at: Tick(0),
-            snapshot,
-        })));
+        stats.last.store(Some(Arc::new(Counted { at: Tick(0), snapshot })));
     });
     assert!(Arc::ptr_eq(&got, &counted));
     assert_eq!(store.walks(), 0);
@@ -268,18 +228,13 @@ fn request_that_had_to_wait_takes_a_count_that_began_after_it_came() {
 fn request_does_not_take_a_count_that_began_before_it_came() {
     let (store, _, stats) = stats(Listed::default());
     let old = stats.snapshot();
-    let got = ask_while_counting((&store, &stats), || {
-        store.put([1; 6], PeerClass::Seeder, WEB)
-    });
+    let got = ask_while_counting((&store, &stats), || store.put([1; 6], PeerClass::Seeder, WEB));
     assert_eq!((old.peers, got.peers), (0, 1));
 }
 
 #[test]
 fn first_requests_to_a_large_store_wait_for_one_count() {
-    let (store, _, stats) = stats(Listed {
-        claimed: LIVE_PEERS_MAX,
-        ..Listed::default()
-    });
+    let (store, _, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
     ask_while_counting((&store, &stats), || {});
     assert_eq!(store.walks(), 1);
 }

@@ -46,12 +46,9 @@ where
         .log_internal_errors(false);
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(colours).with_target(false).boxed(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
     };
     let subscriber = Registry::default().with(level).with(lines);
     (subscriber, LogControl(handle))
@@ -92,10 +89,7 @@ mod tests {
 
     fn logged(format: LogFormat, run: impl FnOnce(&LogControl)) -> String {
         let lines = Lines::default();
-        let config = Log {
-            level: LogLevel::Warn,
-            format,
-        };
+        let config = Log { level: LogLevel::Warn, format };
         let to = lines.clone();
         let (subscriber, control) = subscriber(&config, false, move || to.clone());
         tracing::subscriber::with_default(subscriber, || run(&control));

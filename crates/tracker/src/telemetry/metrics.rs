@@ -67,12 +67,7 @@ impl Metrics {
         clock: Clock,
         gauges: Arc<Gauges>,
     ) -> Self {
-        let sources = Arc::new(Sources {
-            workers,
-            store,
-            clock,
-            gauges,
-        });
+        let sources = Arc::new(Sources { workers, store, clock, gauges });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&sources)));
         Self { sources, registry }
@@ -101,10 +96,7 @@ impl Metrics {
         for worker in &self.sources.workers {
             overview.kernel_drops += worker.kernel_drops.get();
             overview.http_connections += worker.http_connections.get();
-            for (sums, families) in overview
-                .transports
-                .iter_mut()
-                .zip([&worker.udp, &worker.http])
+            for (sums, families) in overview.transports.iter_mut().zip([&worker.udp, &worker.http])
             {
                 for traffic in families {
                     sums.requests += total(&traffic.requests);
@@ -162,22 +154,14 @@ struct Sources {
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources")
-            .field("workers", &self.workers.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Sources").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }
 
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let scrape = Scrape {
-            sources: self,
-            tally: self.store.tally(),
-            process: Process::read(),
-        };
-        METRICS
-            .iter()
-            .try_for_each(|row| encode_row(&mut encoder, row, &scrape))
+        let scrape = Scrape { sources: self, tally: self.store.tally(), process: Process::read() };
+        METRICS.iter().try_for_each(|row| encode_row(&mut encoder, row, &scrape))
     }
 }
 
@@ -205,11 +189,7 @@ fn encode_row(
         }
     };
     let metric = encoder.encode_descriptor(name, row.help, unit.as_ref(), kind)?;
-    let mut samples = Samples {
-        metric,
-        row,
-        result: Ok(()),
-    };
+    let mut samples = Samples { metric, row, result: Ok(()) };
     (row.read)(scrape, &mut samples);
     samples.result
 }
@@ -254,10 +234,7 @@ impl Scrape<'_> {
         self.each_traffic(|[transport, family], workers| {
             for number in 0..N {
                 if let Some(label) = label(transport, number) {
-                    let sum = workers
-                        .iter()
-                        .map(|traffic| table(traffic)[number].get())
-                        .sum();
+                    let sum = workers.iter().map(|traffic| table(traffic)[number].get()).sum();
                     samples.count(&[transport, family, label], sum);
                 }
             }
@@ -267,10 +244,8 @@ impl Scrape<'_> {
 
 type OfWorker = fn(&WorkerCounters) -> &[TrafficCounters; 2];
 
-const TRANSPORTS: [(&str, OfWorker); 2] = [
-    ("udp", |worker| &worker.udp),
-    ("http", |worker| &worker.http),
-];
+const TRANSPORTS: [(&str, OfWorker); 2] =
+    [("udp", |worker| &worker.udp), ("http", |worker| &worker.http)];
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 
 /// Takes the values of one row.
@@ -318,28 +293,18 @@ impl Samples<'_> {
             encode(&mut self.metric, self.row.kind)
         } else {
             let kind = self.row.kind;
-            self.metric
-                .encode_family(&labels)
-                .and_then(|mut metric| encode(&mut metric, kind))
+            self.metric.encode_family(&labels).and_then(|mut metric| encode(&mut metric, kind))
         };
     }
 
     fn labels<'a>(&self, values: &[&'a str]) -> Vec<(&'static str, &'a str)> {
         debug_assert_eq!(self.row.labels.len(), values.len(), "{}", self.row.name);
-        self.row
-            .labels
-            .iter()
-            .copied()
-            .zip(values.iter().copied())
-            .collect()
+        self.row.labels.iter().copied().zip(values.iter().copied()).collect()
     }
 }
 
 pub(super) fn list_problems(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    samples.count(
-        &[],
-        scrape.sources.gauges.list_problems.load(Ordering::Relaxed),
-    );
+    samples.count(&[], scrape.sources.gauges.list_problems.load(Ordering::Relaxed));
 }
 
 pub(super) fn reload_success(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
@@ -348,14 +313,7 @@ pub(super) fn reload_success(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 }
 
 pub(super) fn reload_time(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    samples.count(
-        &[],
-        scrape
-            .sources
-            .gauges
-            .reload_unix_secs
-            .load(Ordering::Relaxed),
-    );
+    samples.count(&[], scrape.sources.gauges.reload_unix_secs.load(Ordering::Relaxed));
 }
 
 pub(super) fn list_torrents(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
@@ -370,10 +328,7 @@ pub(super) fn build(_: &Scrape<'_>, samples: &mut Samples<'_>) {
 
 pub(super) fn http_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     let workers = scrape.sources.workers.iter();
-    samples.count(
-        &[],
-        workers.map(|worker| worker.http_connections.get()).sum(),
-    );
+    samples.count(&[], workers.map(|worker| worker.http_connections.get()).sum());
 }
 
 pub(super) fn process_cpu(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
@@ -416,10 +371,8 @@ pub(super) fn peers(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
             (PeerClass::Seeder, "seeder"),
         ];
         for (class, word) in classes {
-            samples.count(
-                &[family, scope, word],
-                scrape.tally.peers[kind as usize][class as usize],
-            );
+            samples
+                .count(&[family, scope, word], scrape.tally.peers[kind as usize][class as usize]);
         }
     }
 }

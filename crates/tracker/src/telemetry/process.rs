@@ -29,18 +29,14 @@ impl Process {
 
 fn cpu_secs(stat: &str) -> Option<f64> {
     // The second field is the name of the program in brackets, which may hold anything.
-    let mut fields = stat[stat.rfind(')')? + 1..]
-        .split_ascii_whitespace()
-        .skip(11);
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some((user + system) as f64 / TICKS_PER_SEC)
 }
 
 fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
@@ -58,10 +54,7 @@ mod tests {
 
     #[test]
     fn resident_memory_is_told_in_bytes() {
-        assert_eq!(
-            resident_bytes("VmPeak:\t  9 kB\nVmRSS:\t  1234 kB\n"),
-            Some(1234 * 1024)
-        );
+        assert_eq!(resident_bytes("VmPeak:\t  9 kB\nVmRSS:\t  1234 kB\n"), Some(1234 * 1024));
         assert_eq!(resident_bytes("VmPeak:\t  9 kB\n"), None);
     }
 

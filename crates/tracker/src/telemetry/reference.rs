@@ -13,11 +13,7 @@ use super::names::METRICS;
 pub fn metrics_reference() -> String {
     let mut text = String::from(METRICS_HEAD);
     for row in METRICS {
-        let labels: Vec<_> = row
-            .labels
-            .iter()
-            .map(|label| format!("`{label}`"))
-            .collect();
+        let labels: Vec<_> = row.labels.iter().map(|label| format!("`{label}`")).collect();
         let unit = row.unit.map_or("", |unit| unit.word());
         push(
             &mut text,
@@ -38,16 +34,9 @@ pub fn metrics_reference() -> String {
 pub fn gates_reference() -> String {
     let mut text = String::from(GATES_HEAD);
     for (number, gate) in (1..).zip(GATES) {
-        let refusals: Vec<_> = gate
-            .refusals
-            .iter()
-            .map(|label| format!("`{label}`"))
-            .collect();
+        let refusals: Vec<_> = gate.refusals.iter().map(|label| format!("`{label}`")).collect();
         let (name, doc) = (gate.name, gate.doc);
-        push(
-            &mut text,
-            format_args!("| {number} | {name} | {doc} | {} |\n", refusals.join(", ")),
-        );
+        push(&mut text, format_args!("| {number} | {name} | {doc} | {} |\n", refusals.join(", ")));
     }
     text
 }

@@ -58,36 +58,12 @@ impl Client {
 fn aria2(address: IpAddr, folder: &Path) -> Command {
     let mut command = Command::new("aria2c");
     command
-        .args([
-            "--no-conf",
-            "--log=-",
-            "--log-level=info",
-            "--console-log-level=error",
-        ])
-        .args([
-            "--summary-interval=0",
-            "--show-console-readout=false",
-            "--stop-with-process=1",
-        ])
-        .args([
-            "--enable-dht=true",
-            "--enable-dht6=false",
-            "--dht-listen-port=6881",
-        ])
-        .args([
-            "--enable-peer-exchange=false",
-            "--bt-enable-lpd=false",
-            "--listen-port=6881",
-        ])
-        .args([
-            "--check-integrity=true",
-            "--seed-ratio=0.0",
-            "--file-allocation=none",
-        ])
-        .arg(format!(
-            "--dht-file-path={}",
-            folder.join("dht.dat").display()
-        ))
+        .args(["--no-conf", "--log=-", "--log-level=info", "--console-log-level=error"])
+        .args(["--summary-interval=0", "--show-console-readout=false", "--stop-with-process=1"])
+        .args(["--enable-dht=true", "--enable-dht6=false", "--dht-listen-port=6881"])
+        .args(["--enable-peer-exchange=false", "--bt-enable-lpd=false", "--listen-port=6881"])
+        .args(["--check-integrity=true", "--seed-ratio=0.0", "--file-allocation=none"])
+        .arg(format!("--dht-file-path={}", folder.join("dht.dat").display()))
         .arg(format!("--interface={address}"))
         .arg(format!("--dir={}", folder.display()));
     command
@@ -95,19 +71,10 @@ fn aria2(address: IpAddr, folder: &Path) -> Command {
 
 fn libtorrent(address: IpAddr, folder: &Path) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("tmp lies in target");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in target");
     let ours = target.join("python/bin/python");
-    let mut command = Command::new(if ours.exists() {
-        ours.as_path()
-    } else {
-        "python3".as_ref()
-    });
-    command
-        .arg(tests.join("libtorrent_client.py"))
-        .arg(address.to_string())
-        .arg(folder);
+    let mut command = Command::new(if ours.exists() { ours.as_path() } else { "python3".as_ref() });
+    command.arg(tests.join("libtorrent_client.py")).arg(address.to_string()).arg(folder);
     command
 }
 
@@ -126,10 +93,6 @@ fn transmission(address: IpAddr, folder: &Path) -> Command {
     );
     fs::write(settings.join("settings.json"), text).unwrap();
     let mut command = Command::new("transmission-cli");
-    command
-        .arg("--config-dir")
-        .arg(settings)
-        .arg("--download-dir")
-        .arg(folder);
+    command.arg("--config-dir").arg(settings).arg("--download-dir").arg(folder);
     command
 }

@@ -67,21 +67,11 @@ fn transfer(network: &Network, seeder: (Client, Transport), leecher: (Client, Tr
     let start_seeder = || {
         let folder = network.folder("seeder");
         fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();
-        seeder.0.start(
-            "seeder",
-            network.seeder(),
-            &folder,
-            &torrent.file(network, seeder.1),
-        )
+        seeder.0.start("seeder", network.seeder(), &folder, &torrent.file(network, seeder.1))
     };
     let start_leecher = || {
         let folder = network.folder("leecher");
-        leecher.0.start(
-            "leecher",
-            network.leecher(),
-            &folder,
-            &torrent.file(network, leecher.1),
-        )
+        leecher.0.start("leecher", network.leecher(), &folder, &torrent.file(network, leecher.1))
     };
     let registered = |client: &Process, (seeders, leechers)| {
         wait_until(&format!("the tracker knows the {}", client.name()), || {
@@ -133,29 +123,25 @@ fn calls_nobody(network: &Network, (client, transport): (Client, Transport)) -> 
 /// The proof that the other tests prove anything: without a tracker nobody finds anybody.
 #[test]
 fn clients_without_a_tracker_stay_alone() {
-    network::inside(
-        "clients_without_a_tracker_stay_alone",
-        Family::Ipv4,
-        |network| {
-            for client in [Client::Aria2, Client::Libtorrent, Client::Transmission] {
-                let torrent = Torrent::new();
-                let file = torrent.file(network, Transport::Http);
-                let folder = network.folder(&format!("{client:?}-seeder"));
-                fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();
-                let seeder = client.start("seeder", network.seeder(), &folder, &file);
-                let folder = network.folder(&format!("{client:?}-leecher"));
-                let leecher = client.start("leecher", network.leecher(), &folder, &file);
-                for process in [&seeder, &leecher] {
-                    wait_until(&format!("{} cannot announce", process.name()), || {
-                        process.expect_no_failure();
-                        let (words, times) = client.failed_announces();
-                        process.said(words) >= times
-                    });
-                }
-                let received = fs::read(folder.join(torrent::NAME));
-                assert!(received.map_or(true, |bytes| bytes != torrent.data()));
-                eprintln!("moved nothing from {client:?} to {client:?} without a tracker");
+    network::inside("clients_without_a_tracker_stay_alone", Family::Ipv4, |network| {
+        for client in [Client::Aria2, Client::Libtorrent, Client::Transmission] {
+            let torrent = Torrent::new();
+            let file = torrent.file(network, Transport::Http);
+            let folder = network.folder(&format!("{client:?}-seeder"));
+            fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();
+            let seeder = client.start("seeder", network.seeder(), &folder, &file);
+            let folder = network.folder(&format!("{client:?}-leecher"));
+            let leecher = client.start("leecher", network.leecher(), &folder, &file);
+            for process in [&seeder, &leecher] {
+                wait_until(&format!("{} cannot announce", process.name()), || {
+                    process.expect_no_failure();
+                    let (words, times) = client.failed_announces();
+                    process.said(words) >= times
+                });
             }
-        },
-    );
+            let received = fs::read(folder.join(torrent::NAME));
+            assert!(received.map_or(true, |bytes| bytes != torrent.data()));
+            eprintln!("moved nothing from {client:?} to {client:?} without a tracker");
+        }
+    });
 }

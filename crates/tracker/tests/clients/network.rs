@@ -39,9 +39,7 @@ pub(crate) fn inside(test: &str, family: Family, body: impl FnOnce(&Network)) {
     }
     // Of this run alone: somebody may be running the same tests beside us.
     let run = format!("{test}-{}", std::process::id());
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("clients")
-        .join(run);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(run);
     fs::create_dir_all(&folder).unwrap();
     let mut unshare = Command::new("unshare");
     if !is_root() {
@@ -62,10 +60,7 @@ pub(crate) fn inside(test: &str, family: Family, body: impl FnOnce(&Network)) {
     if !output.status.success() {
         panic!("in a network of its own ({}):\n{told}", output.status);
     }
-    let moved: Vec<&str> = told
-        .lines()
-        .filter(|line| line.starts_with("moved "))
-        .collect();
+    let moved: Vec<&str> = told.lines().filter(|line| line.starts_with("moved ")).collect();
     assert!(!moved.is_empty(), "the test did not run inside:\n{told}");
     fs::remove_dir_all(&folder).unwrap();
     // Past the capture of output, so that it is seen when all is well: this is what the test is for.
@@ -100,10 +95,7 @@ impl Network {
         }
         let hosts = network.folder.join("hosts");
         fs::write(&hosts, format!("{} {NAME}\n", network.tracker())).unwrap();
-        run(Command::new("mount")
-            .arg("--bind")
-            .arg(&hosts)
-            .arg("/etc/hosts"));
+        run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
         network
     }
 
@@ -158,9 +150,7 @@ fn ip(arguments: &[&str]) {
 
 fn run(command: &mut Command) {
     let line = format!("{command:?}");
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{line}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{line}: {error}"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{line}: {}: {told}", output.status);
 }

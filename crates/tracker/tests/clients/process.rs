@@ -46,11 +46,7 @@ impl Process {
         let log = Arc::default();
         collect(child.stdout.take().expect("piped above"), &log);
         collect(child.stderr.take().expect("piped above"), &log);
-        Self {
-            name: format!("{name} ({program})"),
-            child: Mutex::new(child),
-            log,
-        }
+        Self { name: format!("{name} ({program})"), child: Mutex::new(child), log }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -59,12 +55,7 @@ impl Process {
 
     /// How many lines hold these words.
     pub(crate) fn said(&self, words: &str) -> usize {
-        self.log
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|line| line.contains(words))
-            .count()
+        self.log.lock().unwrap().iter().filter(|line| line.contains(words)).count()
     }
 
     /// Fails if the program has ended.
@@ -82,11 +73,7 @@ impl Process {
     }
 
     fn status(&self) -> Option<ExitStatus> {
-        self.child
-            .lock()
-            .unwrap()
-            .try_wait()
-            .expect("a child can be waited for")
+        self.child.lock().unwrap().try_wait().expect("a child can be waited for")
     }
 }
 
@@ -112,12 +99,7 @@ fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
         let pieces = BufReader::new(pipe).split(b'\n').map_while(Result::ok);
         for piece in pieces {
             let text = String::from_utf8_lossy(&piece);
-            let line = text
-                .trim_end()
-                .rsplit('\r')
-                .next()
-                .unwrap_or_default()
-                .trim_end();
+            let line = text.trim_end().rsplit('\r').next().unwrap_or_default().trim_end();
             let mut log = log.lock().unwrap();
             if log.last().is_none_or(|last| last != line) {
                 log.push(line.to_owned());
@@ -135,10 +117,7 @@ fn tell() {
 }
 
 /// Returns when `condition` holds; fails when it does not in time.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a deadline for programs that keep their own time"
-)]
+#[expect(clippy::disallowed_methods, reason = "a deadline for programs that keep their own time")]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     loop {

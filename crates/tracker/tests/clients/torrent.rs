@@ -25,9 +25,7 @@ pub(crate) struct Torrent {
 
 impl Torrent {
     pub(crate) fn new() -> Self {
-        let data: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
-            .take(LENGTH)
-            .collect();
+        let data: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(LENGTH).collect();
         let hashes: Vec<u8> = data.chunks(PIECE_BYTES).flat_map(sha1).collect();
         let head = format!(
             "d6:lengthi{LENGTH}e4:name{}:{NAME}12:piece lengthi{PIECE_BYTES}e6:pieces{}:",
@@ -37,11 +35,7 @@ impl Torrent {
         // Private: clients then ask nobody but the tracker (BEP 27).
         let info = [head.as_bytes(), &hashes, b"7:privatei1ee"].concat();
         let info_hash = sha1(&info);
-        Self {
-            data,
-            info,
-            info_hash,
-        }
+        Self { data, info, info_hash }
     }
 
     pub(crate) fn data(&self) -> &[u8] {
@@ -56,9 +50,7 @@ impl Torrent {
     pub(crate) fn file(&self, network: &Network, transport: Transport) -> PathBuf {
         let url = network.announce_url(transport);
         let head = format!("d8:announce{}:{url}4:info", url.len());
-        let path = network
-            .folder("torrents")
-            .join(format!("{transport:?}.torrent"));
+        let path = network.folder("torrents").join(format!("{transport:?}.torrent"));
         fs::write(&path, [head.as_bytes(), &self.info, b"e"].concat()).unwrap();
         path
     }
@@ -71,17 +63,9 @@ pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
         .stdout(Stdio::piped())
         .spawn()
         .expect("sha1sum, of the Debian package coreutils, starts");
-    child
-        .stdin
-        .take()
-        .expect("piped above")
-        .write_all(bytes)
-        .unwrap();
+    child.stdin.take().expect("piped above").write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
-    let digits = str::from_utf8(&output.stdout)
-        .unwrap()
-        .get(..40)
-        .expect("40 digits come first");
+    let digits = str::from_utf8(&output.stdout).unwrap().get(..40).expect("40 digits come first");
     std::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
 }
 

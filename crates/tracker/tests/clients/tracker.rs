@@ -28,10 +28,7 @@ pub(crate) fn start(network: &Network) -> Process {
     command
         .arg(format!("--listen.port={}", socket.port()))
         .args(["--listen.admin=off", "--listen.workers=1"])
-        .args([
-            "--announce.interval_secs=60",
-            "--announce.interval_min_secs=60",
-        ])
+        .args(["--announce.interval_secs=60", "--announce.interval_min_secs=60"])
         .current_dir(network.folder("tracker"));
     let tracker = Process::start("tracker", &mut command);
     wait_until("the tracker answers", || {
@@ -54,29 +51,14 @@ fn ask(network: &Network, info_hash: [u8; 20]) -> io::Result<Swarm> {
 
     let transaction = fastrand::u32(..).to_be_bytes();
     socket.send(&[&PROTOCOL_ID.to_be_bytes()[..], &[0; 4], &transaction].concat())?;
-    assert_eq!(
-        socket.recv(&mut answer)?,
-        16,
-        "a connect reply has 16 bytes"
-    );
-    assert_eq!(
-        answer[..8],
-        [&[0; 4], &transaction[..]].concat(),
-        "{answer:?}"
-    );
+    assert_eq!(socket.recv(&mut answer)?, 16, "a connect reply has 16 bytes");
+    assert_eq!(answer[..8], [&[0; 4], &transaction[..]].concat(), "{answer:?}");
     let connection_id = &answer[8..16];
 
     let scrape = [0, 0, 0, 2];
     socket.send(&[connection_id, &scrape, &transaction, &info_hash].concat())?;
-    assert_eq!(
-        socket.recv(&mut answer)?,
-        20,
-        "a scrape reply of one hash has 20 bytes"
-    );
+    assert_eq!(socket.recv(&mut answer)?, 20, "a scrape reply of one hash has 20 bytes");
     assert_eq!(answer[..8], [scrape, transaction].concat(), "{answer:?}");
     let word = |at| u32::from_be_bytes(std::array::from_fn(|byte| answer[at + byte]));
-    Ok(Swarm {
-        seeders: word(8),
-        leechers: word(16),
-    })
+    Ok(Swarm { seeders: word(8), leechers: word(16) })
 }

@@ -3,14 +3,12 @@
 //! What the counters count is tested with what counts.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use skep::runtime::clock::Clock;
 use skep::shards::MemoryStore;
 use skep::telemetry::names::{Kind, METRICS};
-use skep::telemetry::{Gauges, Metrics, gates_reference, metrics_reference};
+use skep::telemetry::{Gauges, Metrics};
 use skep_engine::Seed;
 use skep_engine::counters::{Action, Drop, WorkerCounters};
 use skep_engine::gate::Refusal;
@@ -29,30 +27,16 @@ impl Setup {
         let store = MemoryStore::new(&SwarmSettings::default(), Seed::new(1));
         let workers: [Arc<WorkerCounters>; 2] = Default::default();
         let (gauges, clock) = (Arc::<Gauges>::default(), Clock::start());
-        let metrics = Metrics::new(
-            workers.to_vec(),
-            Arc::new(store),
-            clock.clone(),
-            Arc::clone(&gauges),
-        );
-        Self {
-            workers,
-            gauges,
-            clock,
-            metrics,
-        }
+        let metrics =
+            Metrics::new(workers.to_vec(), Arc::new(store), clock.clone(), Arc::clone(&gauges));
+        Self { workers, gauges, clock, metrics }
     }
 
     /// Returns the value of the sample that begins so; labels are part of it.
     fn value(&self, sample: &str) -> f64 {
         let text = self.metrics.render();
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        value
-            .unwrap_or_else(|| panic!("no {sample} in {text}"))
-            .parse()
-            .unwrap()
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().unwrap()
     }
 }
 
@@ -65,31 +49,21 @@ fn every_metric_of_the_list_is_exported_and_no_other() {
         let (sample, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
         let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-        samples
-            .entry(name)
-            .or_default()
-            .push(labels.trim_end_matches('}'));
+        samples.entry(name).or_default().push(labels.trim_end_matches('}'));
     }
     let known: Vec<_> = METRICS.iter().map(|row| row.name).collect();
     let exported: Vec<_> = samples.keys().copied().collect();
     assert_eq!(exported, known);
     for row in METRICS {
         for labels in &samples[row.name] {
-            let keys: Vec<_> = labels
-                .split(',')
-                .filter_map(|label| Some(label.split_once("=\"")?.0))
-                .collect();
+            let keys: Vec<_> =
+                labels.split(',').filter_map(|label| Some(label.split_once("=\"")?.0)).collect();
             assert_eq!(keys, row.labels, "{}", row.name);
         }
         let mut labels = samples[row.name].clone();
         labels.sort_unstable();
         labels.dedup();
-        assert_eq!(
-            labels.len(),
-            samples[row.name].len(),
-            "{} repeats itself",
-            row.name
-        );
+        assert_eq!(labels.len(), samples[row.name].len(), "{} repeats itself", row.name);
     }
 }
 
@@ -104,21 +78,10 @@ fn each_family_is_described_by_its_row() {
         };
         let family = row.name.strip_suffix(ending).unwrap();
         let kind = row.kind.word();
-        assert!(
-            text.contains(&format!("# HELP {family} {}\n", row.help)),
-            "{family}"
-        );
-        assert!(
-            text.contains(&format!("# TYPE {family} {kind}\n")),
-            "{family}"
-        );
-        let unit = row
-            .unit
-            .map(|unit| format!("# UNIT {family} {}\n", unit.word()));
-        assert!(
-            text.contains(unit.as_deref().unwrap_or_default()),
-            "{family}"
-        );
+        assert!(text.contains(&format!("# HELP {family} {}\n", row.help)), "{family}");
+        assert!(text.contains(&format!("# TYPE {family} {kind}\n")), "{family}");
+        let unit = row.unit.map(|unit| format!("# UNIT {family} {}\n", unit.word()));
+        assert!(text.contains(unit.as_deref().unwrap_or_default()), "{family}");
     }
 }
 
@@ -127,11 +90,7 @@ fn names_are_sorted_and_follow_one_grammar() {
     assert!(METRICS.is_sorted_by(|a, b| a.name < b.name));
     for row in METRICS {
         let words: Vec<_> = row.name.split('_').collect();
-        assert!(
-            words.len() >= 3 && words[0] == "skep",
-            "{}: skep_<room>_<noun>",
-            row.name
-        );
+        assert!(words.len() >= 3 && words[0] == "skep", "{}: skep_<room>_<noun>", row.name);
         for word in &words {
             let lawful = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
             assert!(lawful, "{}", row.name);
@@ -143,11 +102,7 @@ fn names_are_sorted_and_follow_one_grammar() {
             Some(unit) => assert_eq!(last, unit.word(), "{}", row.name),
             None => assert!(!["bytes", "seconds"].contains(&last), "{}", row.name),
         }
-        assert!(
-            row.help.ends_with('.') && !row.help.contains(['\n', '|']),
-            "{}",
-            row.name
-        );
+        assert!(row.help.ends_with('.') && !row.help.contains(['\n', '|']), "{}", row.name);
     }
 }
 
@@ -166,50 +121,19 @@ fn counters_of_all_workers_are_summed_by_transport_and_family() {
     first.udp[0].peers_sent.add(9);
     first.udp[0].not_stored.add(8);
     let cases = [
-        (
-            "requests_total{transport=\"udp\",family=\"ipv4\",action=\"announce\"}",
-            2.0,
-        ),
-        (
-            "requests_total{transport=\"udp\",family=\"ipv6\",action=\"announce\"}",
-            1.0,
-        ),
-        (
-            "requests_total{transport=\"http\",family=\"ipv4\",action=\"announce\"}",
-            0.0,
-        ),
-        (
-            "answers_total{transport=\"http\",family=\"ipv6\",action=\"page\"}",
-            1.0,
-        ),
-        (
-            "drops_total{transport=\"udp\",family=\"ipv4\",reason=\"bad_connection_id\"}",
-            1.0,
-        ),
-        (
-            "errors_total{transport=\"udp\",family=\"ipv6\",kind=\"invalid_port\"}",
-            3.0,
-        ),
-        (
-            "errors_total{transport=\"http\",family=\"ipv4\",kind=\"unregistered_torrent\"}",
-            4.0,
-        ),
-        (
-            "sent_bytes_total{transport=\"http\",family=\"ipv4\"}",
-            500.0,
-        ),
+        ("requests_total{transport=\"udp\",family=\"ipv4\",action=\"announce\"}", 2.0),
+        ("requests_total{transport=\"udp\",family=\"ipv6\",action=\"announce\"}", 1.0),
+        ("requests_total{transport=\"http\",family=\"ipv4\",action=\"announce\"}", 0.0),
+        ("answers_total{transport=\"http\",family=\"ipv6\",action=\"page\"}", 1.0),
+        ("drops_total{transport=\"udp\",family=\"ipv4\",reason=\"bad_connection_id\"}", 1.0),
+        ("errors_total{transport=\"udp\",family=\"ipv6\",kind=\"invalid_port\"}", 3.0),
+        ("errors_total{transport=\"http\",family=\"ipv4\",kind=\"unregistered_torrent\"}", 4.0),
+        ("sent_bytes_total{transport=\"http\",family=\"ipv4\"}", 500.0),
         ("peers_sent_total{transport=\"udp\",family=\"ipv4\"}", 9.0),
-        (
-            "announces_not_stored_total{transport=\"udp\",family=\"ipv4\"}",
-            8.0,
-        ),
+        ("announces_not_stored_total{transport=\"udp\",family=\"ipv4\"}", 8.0),
     ];
     for (sample, value) in cases {
-        assert_eq!(
-            setup.value(&format!("skep_traffic_{sample}")),
-            value,
-            "{sample}"
-        );
+        assert_eq!(setup.value(&format!("skep_traffic_{sample}")), value, "{sample}");
     }
 }
 
@@ -243,28 +167,6 @@ fn reload_and_time_are_shown_as_they_are_set() {
     assert_eq!(setup.value("skep_access_torrents{list=\"denied\"}"), 2.0);
     assert_eq!(setup.value("skep_access_list_problems"), 1.0);
     assert_eq!(setup.value("skep_access_reload_success"), 1.0);
-    assert_eq!(
-        setup.value("skep_access_reload_time_seconds"),
-        1_700_000_000.0
-    );
+    assert_eq!(setup.value("skep_access_reload_time_seconds"), 1_700_000_000.0);
     assert!(setup.value("skep_process_uptime_seconds") >= 100.0);
-}
-
-#[test]
-fn generated_references_are_fresh() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated");
-    for (name, text) in [
-        ("metrics.md", metrics_reference()),
-        ("gates.md", gates_reference()),
-    ] {
-        let path = folder.join(name);
-        if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
-            fs::write(&path, &text).unwrap();
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed.replace("\r\n", "\n") == text,
-            "docs/generated/{name} is stale: run UPDATE=1 cargo test -p skep"
-        );
-    }
 }

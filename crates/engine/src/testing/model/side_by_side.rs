@@ -216,16 +216,8 @@ impl SideBySide {
         let mut ipv4 = vec![0; wanted.ipv4 * IPV4_BYTES];
         let mut ipv6 = vec![0; wanted.ipv6 * IPV6_BYTES];
         let mut ids = PeerIds::default();
-        let mut moment = Moment {
-            now,
-            rng: &mut self.rng,
-            new_torrents: &mut self.new_torrents,
-        };
-        let room = PeerRoom {
-            ipv4: &mut ipv4,
-            ipv6: &mut ipv6,
-            peer_ids: Some(&mut ids),
-        };
+        let mut moment = Moment { now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
+        let room = PeerRoom { ipv4: &mut ipv4, ipv6: &mut ipv6, peer_ids: Some(&mut ids) };
         let announced = self.shard.announce(&mut moment, announce, room);
         let (ipv4, odd4) = ipv4[..announced.ipv4_bytes].as_chunks();
         let (ipv6, odd6) = ipv6[..announced.ipv6_bytes].as_chunks();
@@ -235,11 +227,7 @@ impl SideBySide {
         let kept = self.model.settings.peer_ids;
         let expected = |peers: usize| if kept { peers } else { 0 };
         if ids.ipv4.len() != expected(ipv4.len()) || ids.ipv6.len() != expected(ipv6.len()) {
-            return Err(format!(
-                "{ids:?} for {} and {} peers",
-                ipv4.len(),
-                ipv6.len()
-            ));
+            return Err(format!("{ids:?} for {} and {} peers", ipv4.len(), ipv6.len()));
         }
         let ipv4 = ipv4.iter().map(unpack_ipv4).map(SocketAddr::from);
         let ipv6 = ipv6.iter().map(unpack_ipv6).map(SocketAddr::from);
@@ -268,10 +256,7 @@ impl SideBySide {
         };
         let all = self.model.swarms.get(info_hash);
         let all = all.map_or(0, |swarm| swarm.records.len()) + 8;
-        let wanted = Wanted {
-            ipv4: all,
-            ipv6: all,
-        };
+        let wanted = Wanted { ipv4: all, ipv6: all };
         let (_, returned) = self.ask(&announce, wanted, self.now)?;
         Ok(returned)
     }
@@ -307,14 +292,8 @@ impl SideBySide {
 
     /// Whether the shard had reached a bound; its own word counts while silent peers are about.
     fn is_full(&self, announce: &Announce, announced: &Announced) -> bool {
-        let at_most = self
-            .model
-            .is_full(!self.model.knows(&announce.request.info_hash, self.now));
-        if at_most && self.model.has_silent(self.now) {
-            announced.not_stored
-        } else {
-            at_most
-        }
+        let at_most = self.model.is_full(!self.model.knows(&announce.request.info_hash, self.now));
+        if at_most && self.model.has_silent(self.now) { announced.not_stored } else { at_most }
     }
 
     fn compare(
@@ -329,10 +308,7 @@ impl SideBySide {
             return Err(format!("not_stored is {}", announced.not_stored));
         }
         if announced.completion_counted != verdict.completion_counted {
-            return Err(format!(
-                "completion_counted is {}",
-                announced.completion_counted
-            ));
+            return Err(format!("completion_counted is {}", announced.completion_counted));
         }
         let info_hash = &announce.request.info_hash;
         let known = self.model.swarms.contains_key(info_hash);
@@ -341,21 +317,13 @@ impl SideBySide {
         } else if announced.counts != Counts::default() {
             return Err(format!("{:?} of nobody", announced.counts));
         }
-        let mut eligible: BTreeMap<SocketAddr, PeerId> = verdict
-            .eligible
-            .iter()
-            .map(|record| (record.endpoint, record.peer_id))
-            .collect();
+        let mut eligible: BTreeMap<SocketAddr, PeerId> =
+            verdict.eligible.iter().map(|record| (record.endpoint, record.peer_id)).collect();
         let of_family = |ipv4: bool| {
             let records = verdict.eligible.iter();
-            records
-                .filter(|record| record.endpoint.is_ipv4() == ipv4)
-                .count()
+            records.filter(|record| record.endpoint.is_ipv4() == ipv4).count()
         };
-        let (ipv4, ipv6) = (
-            of_family(true).min(wanted.ipv4),
-            of_family(false).min(wanted.ipv6),
-        );
+        let (ipv4, ipv6) = (of_family(true).min(wanted.ipv4), of_family(false).min(wanted.ipv6));
         let lengths = (announced.ipv4_bytes, announced.ipv6_bytes);
         if lengths != (ipv4 * IPV4_BYTES, ipv6 * IPV6_BYTES) {
             return Err(format!("{lengths:?} bytes for {ipv4} and {ipv6} peers"));
@@ -381,9 +349,7 @@ impl SideBySide {
         if fits {
             return Ok(());
         }
-        Err(format!(
-            "{info_hash} has {counts:?}, not {least:?} to {most:?}"
-        ))
+        Err(format!("{info_hash} has {counts:?}, not {least:?} to {most:?}"))
     }
 
     /// Counts everything again, in both, when no silent peer is left.

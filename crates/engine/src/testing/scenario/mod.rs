@@ -231,12 +231,7 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            expected,
-            got,
-        } = self;
+        let Self { file, line, expected, got } = self;
         write!(f, "{file}:{line}: expected {expected}, got {got}")
     }
 }

@@ -55,22 +55,15 @@ pub(super) fn script(file: &str, text: &str) -> Result<Script, ParseError> {
         })?;
     }
     let end = text.lines().count();
-    check(&script).map_err(|what| ParseError {
-        file: file.to_owned(),
-        line: end,
-        what,
-    })?;
+    check(&script).map_err(|what| ParseError { file: file.to_owned(), line: end, what })?;
     Ok(script)
 }
 
 /// A `#` at the start or behind white space begins a comment.
 fn without_comment(line: &str) -> &str {
-    let comment = line.match_indices('#').find(|(at, _)| {
-        line[..*at]
-            .chars()
-            .next_back()
-            .is_none_or(char::is_whitespace)
-    });
+    let comment = line
+        .match_indices('#')
+        .find(|(at, _)| line[..*at].chars().next_back().is_none_or(char::is_whitespace));
     comment.map_or(line, |(at, _)| &line[..at]).trim()
 }
 
@@ -94,19 +87,12 @@ fn statement(script: &mut Script, line: usize, text: &str) -> Result<(), String>
                 script.torrents.push(named_torrent("torrent", None)?);
             }
             let action = action(script, first, words)?;
-            script.steps.push(Step {
-                line,
-                action,
-                expectations: Vec::new(),
-            });
+            script.steps.push(Step { line, action, expectations: Vec::new() });
             Ok(())
         }
         "expect" => {
             let expectation = expectation(script, text, words)?;
-            let step = script
-                .steps
-                .last_mut()
-                .ok_or("`expect` must follow a step")?;
+            let step = script.steps.last_mut().ok_or("`expect` must follow a step")?;
             if matches!(step.action, Action::Advance(_)) {
                 return Err("`expect` must follow an announce or a scrape".to_owned());
             }
@@ -153,12 +139,7 @@ fn named_torrent(name: &str, digits: Option<&str>) -> Result<Torrent, String> {
             .ok_or_else(|| format!("`{digits}` is not 40 hexadecimal digits"))?,
         None => InfoHash(padded(name, b'.')?),
     };
-    Ok(Torrent {
-        name: name.to_owned(),
-        info_hash,
-        listed: false,
-        denied: false,
-    })
+    Ok(Torrent { name: name.to_owned(), info_hash, listed: false, denied: false })
 }
 
 fn mark(script: &mut Script, words: Words<'_>, how: fn(&mut Torrent)) -> Result<(), String> {
@@ -175,14 +156,11 @@ fn client(script: &mut Script, mut words: Words<'_>) -> Result<(), String> {
         return Err(format!("there is a client `{name}` already"));
     }
     if name == "none" || name.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(format!(
-            "`{name}` is no name: expectations would read wrong"
-        ));
+        return Err(format!("`{name}` is no name: expectations would read wrong"));
     }
     let address = words.next().ok_or("a client needs an address")?;
-    let address: SocketAddr = address
-        .parse()
-        .map_err(|_| format!("`{address}` is no address with a port"))?;
+    let address: SocketAddr =
+        address.parse().map_err(|_| format!("`{address}` is no address with a port"))?;
     let mut client = Client {
         name: name.to_owned(),
         address,
@@ -206,9 +184,8 @@ fn client(script: &mut Script, mut words: Words<'_>) -> Result<(), String> {
 
 fn padded(text: &str, filler: u8) -> Result<[u8; 20], String> {
     let mut bytes = [filler; 20];
-    let room = bytes
-        .get_mut(..text.len())
-        .ok_or_else(|| format!("`{text}` is longer than 20 bytes"))?;
+    let room =
+        bytes.get_mut(..text.len()).ok_or_else(|| format!("`{text}` is longer than 20 bytes"))?;
     room.copy_from_slice(text.as_bytes());
     Ok(bytes)
 }
@@ -220,11 +197,7 @@ fn action(script: &Script, first: &str, mut words: Words<'_>) -> Result<Action, 
             let torrents: Result<Vec<_>, _> =
                 words.map(|name| find_torrent(script, name)).collect();
             let torrents = torrents?;
-            Ok(Action::Scrape(if torrents.is_empty() {
-                [0].to_vec()
-            } else {
-                torrents
-            }))
+            Ok(Action::Scrape(if torrents.is_empty() { [0].to_vec() } else { torrents }))
         }
         _ => {
             let secs = number(words.next().ok_or("advance by how many seconds?")?)?;
@@ -261,13 +234,7 @@ fn announce(script: &Script, mut words: Words<'_>) -> Result<Action, String> {
         None if finished => Some(0),
         None => return Err("say left=, in bytes or unknown".to_owned()),
     };
-    Ok(Action::Announce {
-        client,
-        torrent,
-        event,
-        left_bytes,
-        num_want,
-    })
+    Ok(Action::Announce { client, torrent, event, left_bytes, num_want })
 }
 
 fn expectation(script: &Script, text: &str, words: Words<'_>) -> Result<Expectation, String> {
@@ -290,10 +257,7 @@ fn expectation(script: &Script, text: &str, words: Words<'_>) -> Result<Expectat
             let counts = expected_counts(counts)?;
             Ok(Expectation::Counts { torrent, counts })
         }
-        counts => Ok(Expectation::Counts {
-            torrent: None,
-            counts: expected_counts(counts)?,
-        }),
+        counts => Ok(Expectation::Counts { torrent: None, counts: expected_counts(counts)? }),
     }
 }
 
@@ -303,9 +267,8 @@ fn expected_counts(words: &[&str]) -> Result<ExpectedCounts, String> {
         return Err("expect what?".to_owned());
     }
     for word in words {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| format!("`{word}` is no expectation"))?;
+        let (name, value) =
+            word.split_once('=').ok_or_else(|| format!("`{word}` is no expectation"))?;
         let slot = match name {
             "seeders" => &mut counts.seeders,
             "leechers" => &mut counts.leechers,
@@ -341,9 +304,7 @@ fn number(text: &str) -> Result<u32, String> {
 }
 
 fn nothing_more(mut words: Words<'_>) -> Result<(), String> {
-    words
-        .next()
-        .map_or(Ok(()), |word| Err(format!("`{word}` is one word too many")))
+    words.next().map_or(Ok(()), |word| Err(format!("`{word}` is one word too many")))
 }
 
 /// What only the whole script shows.
@@ -355,11 +316,7 @@ fn check(script: &Script) -> Result<(), String> {
         return Ok(());
     }
     let mut ipv6_ports: Vec<u16> = Vec::new();
-    for client in script
-        .clients
-        .iter()
-        .filter(|client| client.address.is_ipv6())
-    {
+    for client in script.clients.iter().filter(|client| client.address.is_ipv6()) {
         let port = client.address.port();
         if ipv6_ports.contains(&port) {
             let what = "there is one IPv6 loopback address: give IPv6 clients different ports, \
@@ -388,29 +345,17 @@ mod tests {
         for (text, expected) in [
             ("\n# so far\ndance\n", "x.scn:3: `dance` is no statement"),
             ("announce bob left=1\n", "x.scn:1: there is no client `bob`"),
-            (
-                "client bob 192.0.2.1\n",
-                "x.scn:1: `192.0.2.1` is no address with a port",
-            ),
+            ("client bob 192.0.2.1\n", "x.scn:1: `192.0.2.1` is no address with a port"),
             ("expect seeders=1\n", "x.scn:1: `expect` must follow a step"),
             (
                 "advance 5\nexpect seeders=1\n",
                 "x.scn:2: `expect` must follow an announce or a scrape",
             ),
             ("advance soon\n", "x.scn:1: `soon` is no number"),
-            (
-                "only tcp\n",
-                "x.scn:1: `tcp` is none of udp, http and engine",
-            ),
-            (
-                "torrent a zz\n",
-                "x.scn:1: `zz` is not 40 hexadecimal digits",
-            ),
+            ("only tcp\n", "x.scn:1: `tcp` is none of udp, http and engine"),
+            ("torrent a zz\n", "x.scn:1: `zz` is not 40 hexadecimal digits"),
             ("scrape b\n", "x.scn:1: there is no torrent `b`"),
-            (
-                "advance 1\ntorrent a\n",
-                "x.scn:2: `torrent` must stand before the first step",
-            ),
+            ("advance 1\ntorrent a\n", "x.scn:2: `torrent` must stand before the first step"),
             (
                 "client a [::1]:1\nclient b [::2]:1\nadvance 1\n",
                 "x.scn:3: there is one IPv6 loopback address: give IPv6 clients different ports, or say `only engine`",
@@ -422,20 +367,11 @@ mod tests {
         for (step, expected) in [
             ("announce alice", "say left=, in bytes or unknown"),
             ("announce alice left=x", "`left=x` is no number"),
-            (
-                "announce alice resumed left=1",
-                "`resumed` means nothing in an announce",
-            ),
+            ("announce alice resumed left=1", "`resumed` means nothing in an announce"),
             ("announce alice left=1\nexpect", "expect what?"),
-            (
-                "announce alice left=1\nexpect seeds=1",
-                "`seeds` is none of the four counts",
-            ),
+            ("announce alice left=1\nexpect seeds=1", "`seeds` is none of the four counts"),
             ("announce alice left=1\nexpect peers", "which clients?"),
-            (
-                "announce alice left=1\nexpect peers carol",
-                "there is no client `carol`",
-            ),
+            ("announce alice left=1\nexpect peers carol", "there is no client `carol`"),
         ] {
             let found = problem(&format!("{client}{step}\n"));
             assert!(found.ends_with(expected), "{found}");
@@ -449,18 +385,9 @@ mod tests {
         let script = script("x.scn", text).expect("a script");
         assert_eq!(script.transport, Some(Transport::Udp));
         let setting = &script.settings[0];
-        assert_eq!(
-            (setting.key.as_str(), setting.value.as_str()),
-            ("announce.peers_max", "5")
-        );
-        assert_eq!(
-            script.torrents[0].info_hash.as_bytes(),
-            b"tiny................"
-        );
-        assert_eq!(
-            script.clients[0].peer_id.as_bytes(),
-            b"-XX0001-alice-------"
-        );
+        assert_eq!((setting.key.as_str(), setting.value.as_str()), ("announce.peers_max", "5"));
+        assert_eq!(script.torrents[0].info_hash.as_bytes(), b"tiny................");
+        assert_eq!(script.clients[0].peer_id.as_bytes(), b"-XX0001-alice-------");
         assert_eq!(script.clients[0].peer_key, PeerKey::from_u32(255));
         assert!(script.runs_on(Transport::Udp) && !script.runs_on(Transport::Http));
     }

@@ -49,22 +49,10 @@ pub fn run(script: &Script, target: &mut dyn Target) -> Result<(), Failure> {
 type Mismatch = (usize, String, String);
 
 fn request(script: &Script, action: &Action) -> AnnounceRequest {
-    let Action::Announce {
-        client,
-        torrent,
-        event,
-        left_bytes,
-        num_want,
-    } = *action
-    else {
+    let Action::Announce { client, torrent, event, left_bytes, num_want } = *action else {
         unreachable!("the caller matched an announce");
     };
-    let Client {
-        address,
-        peer_id,
-        peer_key,
-        ..
-    } = script.clients[client];
+    let Client { address, peer_id, peer_key, .. } = script.clients[client];
     AnnounceRequest {
         info_hash: script.torrents[torrent].info_hash,
         peer_id,
@@ -188,23 +176,17 @@ fn judge_scrape(
 }
 
 fn expected_failure(step: &Step) -> Option<(usize, &str)> {
-    step.expectations
-        .iter()
-        .find_map(|(line, expectation)| match expectation {
-            Expectation::Failure(text) => Some((*line, text.as_str())),
-            _ => None,
-        })
+    step.expectations.iter().find_map(|(line, expectation)| match expectation {
+        Expectation::Failure(text) => Some((*line, text.as_str())),
+        _ => None,
+    })
 }
 
 fn judge_failure(line: usize, expected: &str, got: String) -> Result<(), Mismatch> {
     if got == expected {
         Ok(())
     } else {
-        Err((
-            line,
-            format!("failure {expected}"),
-            format!("failure {got}"),
-        ))
+        Err((line, format!("failure {expected}"), format!("failure {got}")))
     }
 }
 

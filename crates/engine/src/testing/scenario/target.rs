@@ -61,11 +61,7 @@ impl OfflineTarget {
         settings.policy.rules.torrents = list(|torrent| torrent.listed);
         settings.policy.rules.torrents_denied = list(|torrent| torrent.denied);
         let tracker = OfflineTracker::new(settings.policy, settings.swarms, seed);
-        Ok(Self {
-            tracker,
-            transport,
-            requests: 0,
-        })
+        Ok(Self { tracker, transport, requests: 0 })
     }
 
     fn udp(
@@ -78,10 +74,8 @@ impl OfflineTarget {
         // Clients come from any port, whichever they listen at.
         let source = SocketAddr::new(ip, 30_000 + (self.requests % 1000) as u16);
         let reply = self.tracker.udp(source, &wire::udp_connect(id));
-        let connection_id = reply
-            .as_deref()
-            .and_then(wire::read_udp_connect)
-            .expect("every connect is answered");
+        let connection_id =
+            reply.as_deref().and_then(wire::read_udp_connect).expect("every connect is answered");
         let reply = self.tracker.udp(source, &request(connection_id, id));
         let reply = reply.expect("every proven request is answered");
         assert_eq!(reply[4..8], id.0, "the transaction id comes back");
@@ -128,12 +122,7 @@ impl Target for OfflineTarget {
 /// Sets one key; nothing if it is not known here or the value is of another kind.
 fn apply(settings: &mut Settings, key: &str, value: &str) -> Option<()> {
     let swarms = &mut settings.swarms;
-    let Policy {
-        answers,
-        scrapes,
-        rules,
-        ..
-    } = &mut settings.policy;
+    let Policy { answers, scrapes, rules, .. } = &mut settings.policy;
     let texts: Option<Vec<String>> = value
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))

@@ -26,23 +26,12 @@ fn meaning_of(head: &Head<'_>) -> Meaning {
     let decoded = match target.route {
         Route::Announce { .. } => parse_announce(target.query, options).map(|decoded| {
             let mut meaning = Meaning::announce(&decoded.announce);
-            let ip = decoded
-                .claimed_ip
-                .map_or_else(|| "none".into(), |ip| ip.to_string());
-            let passkey = target
-                .passkey()
-                .map(|key| key.as_bytes().to_vec())
-                .unwrap_or_default();
-            meaning
-                .fields
-                .insert("compact", u8::from(decoded.compact).to_string());
-            meaning
-                .fields
-                .insert("no_peer_id", u8::from(decoded.no_peer_id).to_string());
+            let ip = decoded.claimed_ip.map_or_else(|| "none".into(), |ip| ip.to_string());
+            let passkey = target.passkey().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+            meaning.fields.insert("compact", u8::from(decoded.compact).to_string());
+            meaning.fields.insert("no_peer_id", u8::from(decoded.no_peer_id).to_string());
             meaning.fields.insert("ip", ip);
-            meaning
-                .fields
-                .insert("passkey", String::from_utf8(passkey).expect("ASCII"));
+            meaning.fields.insert("passkey", String::from_utf8(passkey).expect("ASCII"));
             meaning
         }),
         Route::Scrape { .. } => {
@@ -69,13 +58,8 @@ fn body_of(line: &Line, file: &VectorFile) -> Vec<u8> {
         Some("failure") => {
             let reason = line.value("reason").expect("a reason").replace('_', " ");
             // The names of parameters keep their line.
-            let reason = reason
-                .replace("info hash", "info_hash")
-                .replace("peer id", "peer_id");
-            let number = |key| {
-                line.value(key)
-                    .map(|value| value.parse().expect("a number"))
-            };
+            let reason = reason.replace("info hash", "info_hash").replace("peer id", "peer_id");
+            let number = |key| line.value(key).map(|value| value.parse().expect("a number"));
             write_failure(
                 &mut out,
                 &Failure {
@@ -96,9 +80,7 @@ fn body_of(line: &Line, file: &VectorFile) -> Vec<u8> {
                 .filter(|word| word.starts_with('<'))
                 .map(|word| scrape_entry(word, file))
                 .collect();
-            let flags = line
-                .value("flags")
-                .map(|secs| secs.parse().expect("seconds"));
+            let flags = line.value("flags").map(|secs| secs.parse().expect("seconds"));
             write_scrape(&mut out, &mut entries, flags);
         }
         _ => panic!("no such answer: {line:?}"),
@@ -108,10 +90,7 @@ fn body_of(line: &Line, file: &VectorFile) -> Vec<u8> {
 
 fn scrape_entry(word: &str, file: &VectorFile) -> ScrapeEntry<'static> {
     let (name, counts) = word.split_once('=').expect("counts of a torrent");
-    let counts: Vec<u32> = counts
-        .split('/')
-        .map(|count| count.parse().expect("a count"))
-        .collect();
+    let counts: Vec<u32> = counts.split('/').map(|count| count.parse().expect("a count")).collect();
     ScrapeEntry {
         info_hash: InfoHash::from_slice(&file.bytes(name)).expect("twenty bytes"),
         seeders: counts[0],
@@ -127,10 +106,7 @@ fn write_announce_line(out: &mut Vec<u8>, line: &Line, file: &VectorFile) {
     let packed = |key| file.bytes(line.value(key).unwrap_or_default());
     let ids = |key| {
         let bytes = packed(key);
-        bytes
-            .chunks(20)
-            .map(|id| PeerId::from_slice(id).expect("an id"))
-            .collect::<Vec<_>>()
+        bytes.chunks(20).map(|id| PeerId::from_slice(id).expect("an id")).collect::<Vec<_>>()
     };
     let (ipv4, ipv6) = (packed("peers"), packed("peers6"));
     let (ipv4_ids, ipv6_ids) = (ids("ids"), ids("ids6"));
@@ -140,18 +116,11 @@ fn write_announce_line(out: &mut Vec<u8>, line: &Line, file: &VectorFile) {
         leechers: number("incomplete"),
         interval_secs: number("interval"),
         interval_min_secs: number("interval_min"),
-        external_ip: line
-            .value("external_ip")
-            .map(|name| file.address(name).ip()),
+        external_ip: line.value("external_ip").map(|name| file.address(name).ip()),
         warning: None,
         compact: line.value("compact") != Some("0"),
         requester_ipv6: line.value("from6") == Some("1"),
-        peers: PeerList {
-            ipv4: &ipv4,
-            ipv6: &ipv6,
-            ipv4_ids: &ipv4_ids,
-            ipv6_ids: &ipv6_ids,
-        },
+        peers: PeerList { ipv4: &ipv4, ipv6: &ipv6, ipv4_ids: &ipv4_ids, ipv6_ids: &ipv6_ids },
     };
     write_announce(out, &reply);
 }
@@ -240,34 +209,19 @@ fn golden_values_decode() {
                 .map(|word| word.split_once('=').expect("name=value"))
                 .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
                 .collect();
-            assert_eq!(
-                pairs(&query).collect::<BTreeMap<_, _>>(),
-                stated,
-                "{}",
-                vector.id
-            );
+            assert_eq!(pairs(&query).collect::<BTreeMap<_, _>>(), stated, "{}", vector.id);
             return;
         }
         let value = file.text(&vector.line("value").expect("a value").rest);
         for (plus_literal, word) in [(false, "hash"), (true, "hash_plus_literal")] {
-            let line = vector
-                .line(word)
-                .or_else(|| vector.line("hash"))
-                .expect("a result");
+            let line = vector.line(word).or_else(|| vector.line("hash")).expect("a result");
             let expected = match line.rest.as_str() {
                 "invalid" => Err(DecodeError::InvalidInfoHash),
                 bytes => Ok(InfoHash::from_slice(&file.bytes(bytes)).expect("twenty bytes")),
             };
-            let options = QueryOptions {
-                plus_literal,
-                ..QueryOptions::default()
-            };
-            let query = [
-                b"info_hash=",
-                &value[..],
-                b"&peer_id=-TR4100-abcdefghijkl&port=1",
-            ]
-            .concat();
+            let options = QueryOptions { plus_literal, ..QueryOptions::default() };
+            let query =
+                [b"info_hash=", &value[..], b"&peer_id=-TR4100-abcdefghijkl&port=1"].concat();
             let announced = parse_announce(&query, options).map(|read| read.announce.info_hash);
             assert_eq!(announced, expected, "{}", vector.id);
             let mut scraped = vec![];
@@ -293,11 +247,8 @@ fn golden_proxy_headers_name_the_client() {
             .map(|line| &line.rest)
             .collect();
         let values = headers.iter().map(|value| value.as_bytes());
-        let found = if trusted(source.ip()) {
-            client_address(values, trusted)
-        } else {
-            Some(source.ip())
-        };
+        let found =
+            if trusted(source.ip()) { client_address(values, trusted) } else { Some(source.ip()) };
         let stated = vector.line("client").expect("a client").rest.parse().ok();
         assert_eq!(found, stated, "{}", vector.id);
     });

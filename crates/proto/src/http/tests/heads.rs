@@ -35,10 +35,7 @@ fn a_head_cut_anywhere_is_partial_until_it_is_whole() {
     let request = b"GET /announce?a=\xff HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n";
     for len in 0..request.len() {
         let status = parse_head(&request[..len], HEAD_BYTES_MAX);
-        assert!(
-            matches!(status, HeadStatus::Partial),
-            "{status:?} after {len} bytes"
-        );
+        assert!(matches!(status, HeadStatus::Partial), "{status:?} after {len} bytes");
     }
     assert_eq!(head_of(request).len, request.len());
 }
@@ -64,11 +61,7 @@ fn connections_persist_as_the_version_has_it() {
         ("1.0", "Connection: keep-alive, close", false),
     ] {
         let request = format!("GET / HTTP/{version}\r\n{header}\r\n\r\n");
-        assert_eq!(
-            head_of(request.as_bytes()).keep_alive,
-            keep_alive,
-            "{request}"
-        );
+        assert_eq!(head_of(request.as_bytes()).keep_alive, keep_alive, "{request}");
     }
 }
 
@@ -86,17 +79,10 @@ fn a_body_is_noticed_and_ends_the_connection() {
         assert_eq!(head.has_body, has_body, "{header}");
         assert_eq!(Connection::of(&head).stays_open(), !has_body, "{header}");
     }
-    for header in [
-        "Content-Length: -1",
-        "Content-Length: x",
-        "Content-Length:",
-        "Content-Length: +5",
-    ] {
-        assert_eq!(
-            error_of(&with_headers(header)),
-            Some(HeadError::BadRequest),
-            "{header}"
-        );
+    for header in
+        ["Content-Length: -1", "Content-Length: x", "Content-Length:", "Content-Length: +5"]
+    {
+        assert_eq!(error_of(&with_headers(header)), Some(HeadError::BadRequest), "{header}");
     }
 }
 
@@ -150,12 +136,7 @@ fn what_is_no_request_is_refused_at_once() {
         b"THISMETHODISFARTOOLONG",
         b"\x13BitTorrent protocol",
     ] {
-        assert_eq!(
-            error_of(bytes),
-            Some(HeadError::BadRequest),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(error_of(bytes), Some(HeadError::BadRequest), "{}", bytes.escape_ascii());
     }
 }
 
@@ -175,19 +156,8 @@ fn a_control_byte_is_refused_wherever_it_stands() {
 
 #[test]
 fn headers_that_can_be_read_in_two_ways_are_refused() {
-    for header in [
-        "A : b",
-        ": b",
-        "no colon",
-        "A: b\r\n folded",
-        "A: \0",
-        "A: b\rC: d",
-    ] {
-        assert_eq!(
-            error_of(&with_headers(header)),
-            Some(HeadError::BadRequest),
-            "{header:?}"
-        );
+    for header in ["A : b", ": b", "no colon", "A: b\r\n folded", "A: \0", "A: b\rC: d"] {
+        assert_eq!(error_of(&with_headers(header)), Some(HeadError::BadRequest), "{header:?}");
     }
 }
 
@@ -195,10 +165,7 @@ fn headers_that_can_be_read_in_two_ways_are_refused() {
 fn a_long_target_and_long_headers_are_told_apart() {
     let mut long = b"GET /".to_vec();
     long.resize(HEAD_BYTES_MAX - 1, b'a');
-    assert!(matches!(
-        parse_head(&long, HEAD_BYTES_MAX),
-        HeadStatus::Partial
-    ));
+    assert!(matches!(parse_head(&long, HEAD_BYTES_MAX), HeadStatus::Partial));
     long.push(b'a');
     assert_eq!(error_of(&long), Some(HeadError::TargetTooLong));
     let mut long = b"GET / HTTP/1.1\r\nA: ".to_vec();
@@ -208,22 +175,10 @@ fn a_long_target_and_long_headers_are_told_apart() {
 
 #[test]
 fn the_number_of_headers_is_limited() {
-    let request = |count: usize| {
-        [
-            b"GET / HTTP/1.1\r\n",
-            &b"A: b\r\n".repeat(count)[..],
-            b"\r\n",
-        ]
-        .concat()
-    };
-    assert_eq!(
-        head_of(&request(HEADERS_MAX)).headers().count(),
-        HEADERS_MAX
-    );
-    assert_eq!(
-        error_of(&request(HEADERS_MAX + 1)),
-        Some(HeadError::HeadersTooLarge)
-    );
+    let request =
+        |count: usize| [b"GET / HTTP/1.1\r\n", &b"A: b\r\n".repeat(count)[..], b"\r\n"].concat();
+    assert_eq!(head_of(&request(HEADERS_MAX)).headers().count(), HEADERS_MAX);
+    assert_eq!(error_of(&request(HEADERS_MAX + 1)), Some(HeadError::HeadersTooLarge));
 }
 
 #[test]
@@ -238,8 +193,5 @@ fn a_scrape_of_sixty_escaped_torrents_fits_a_head() {
 fn a_head_keeps_its_secrets_when_it_is_printed() {
     let request = b"GET /secretpasskey/announce HTTP/1.1\r\nAuthorization: token\r\n\r\n";
     let printed = format!("{:?}", head_of(request));
-    assert!(
-        !printed.contains("secret") && !printed.contains("token"),
-        "{printed}"
-    );
+    assert!(!printed.contains("secret") && !printed.contains("token"), "{printed}");
 }

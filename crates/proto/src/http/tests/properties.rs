@@ -93,10 +93,7 @@ fn read_everything(target: &[u8]) {
     let parsed = Target::parse(target);
     let _ = parsed.passkey();
     for plus_literal in [false, true] {
-        let options = QueryOptions {
-            plus_literal,
-            allow_port_zero: plus_literal,
-        };
+        let options = QueryOptions { plus_literal, allow_port_zero: plus_literal };
         let _ = parse_announce(parsed.query, options);
         let mut out = vec![];
         let _ = parse_scrape(parsed.query, options, 3, &mut out);

@@ -13,18 +13,11 @@ const START: &str = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-TR4100-abcdefghijkl
 fn decode(more: &str) -> Result<(AnnounceRequest, bool, bool, Option<IpAddr>), DecodeError> {
     let query = std::format!("{START}&{more}");
     let read = parse_announce(query.as_bytes(), QueryOptions::default())?;
-    Ok((
-        read.announce,
-        read.compact,
-        read.no_peer_id,
-        read.claimed_ip,
-    ))
+    Ok((read.announce, read.compact, read.no_peer_id, read.claimed_ip))
 }
 
 fn announce(more: &str) -> AnnounceRequest {
-    decode(&std::format!("port=6881&{more}"))
-        .expect("nothing in it can be wrong")
-        .0
+    decode(&std::format!("port=6881&{more}")).expect("nothing in it can be wrong").0
 }
 
 #[test]
@@ -54,11 +47,7 @@ fn a_huge_left_never_becomes_zero() {
         (" 1", None),
         ("%zz", None),
     ] {
-        assert_eq!(
-            announce(&std::format!("left={left}")).left_bytes,
-            expected,
-            "{left}"
-        );
+        assert_eq!(announce(&std::format!("left={left}")).left_bytes, expected, "{left}");
     }
 }
 
@@ -81,11 +70,7 @@ fn events_have_no_case_and_unknown_ones_are_no_errors() {
         ("completedly", AnnounceEvent::None),
         ("%", AnnounceEvent::None),
     ] {
-        assert_eq!(
-            announce(&std::format!("event={text}")).event,
-            event,
-            "{text}"
-        );
+        assert_eq!(announce(&std::format!("event={text}")).event, event, "{text}");
     }
 }
 
@@ -124,14 +109,8 @@ fn num_want_follows_the_table() {
 
 #[test]
 fn a_key_is_opaque_and_the_same_over_both_wires() {
-    assert_eq!(
-        announce("key=DEADBEEF").peer_key,
-        PeerKey::from_u32(0xdead_beef)
-    );
-    assert_eq!(
-        announce("key=%44EADBEEF").peer_key,
-        PeerKey::from_u32(0xdead_beef)
-    );
+    assert_eq!(announce("key=DEADBEEF").peer_key, PeerKey::from_u32(0xdead_beef));
+    assert_eq!(announce("key=%44EADBEEF").peer_key, PeerKey::from_u32(0xdead_beef));
     assert_ne!(announce("key=-1").peer_key, announce("key=-2").peer_key);
     assert_eq!(
         announce("key=%de%ad%be%ef%00%01%02%ff").peer_key,
@@ -159,11 +138,7 @@ fn an_address_is_a_literal_or_nothing() {
         ("ipv4=192.0.2.9&ipv6=2001:db8::1", None),
     ] {
         let (.., ip) = decode(&std::format!("port=1&{text}")).expect("never an error");
-        assert_eq!(
-            ip,
-            expected.map(|ip| ip.parse().expect("an address")),
-            "{text}"
-        );
+        assert_eq!(ip, expected.map(|ip| ip.parse().expect("an address")), "{text}");
     }
 }
 
@@ -171,56 +146,26 @@ fn an_address_is_a_literal_or_nothing() {
 fn the_first_problem_is_reported() {
     let error = |query: &str| parse_announce(query.as_bytes(), QueryOptions::default()).err();
     assert_eq!(error("port=0"), Some(DecodeError::MissingInfoHash));
-    assert_eq!(
-        error("info_hash=x&port=0"),
-        Some(DecodeError::InvalidInfoHash)
-    );
-    assert_eq!(
-        error("info_hash=aaaaaaaaaaaaaaaaaaaa&port=0"),
-        Some(DecodeError::MissingPeerId)
-    );
-    assert_eq!(
-        error(&std::format!("port=0&{START}")),
-        Some(DecodeError::InvalidPort)
-    );
-    assert_eq!(
-        error("info_hash=x&info_hash=y"),
-        Some(DecodeError::MultipleInfoHash)
-    );
-    assert_eq!(
-        error("sha_ih=aaaaaaaaaaaaaaaaaaaa"),
-        Some(DecodeError::MissingInfoHash)
-    );
+    assert_eq!(error("info_hash=x&port=0"), Some(DecodeError::InvalidInfoHash));
+    assert_eq!(error("info_hash=aaaaaaaaaaaaaaaaaaaa&port=0"), Some(DecodeError::MissingPeerId));
+    assert_eq!(error(&std::format!("port=0&{START}")), Some(DecodeError::InvalidPort));
+    assert_eq!(error("info_hash=x&info_hash=y"), Some(DecodeError::MultipleInfoHash));
+    assert_eq!(error("sha_ih=aaaaaaaaaaaaaaaaaaaa"), Some(DecodeError::MissingInfoHash));
 }
 
 #[test]
 fn the_last_of_a_repeated_parameter_counts() {
     assert_eq!(decode("port=1&port=2").expect("an announce").0.port, 2);
-    assert_eq!(
-        decode("port=1&port=x").err(),
-        Some(DecodeError::InvalidPort)
-    );
+    assert_eq!(decode("port=1&port=x").err(), Some(DecodeError::InvalidPort));
     assert_eq!(announce("left=5&left=0").left_bytes, Some(0));
 }
 
 #[test]
 fn port_zero_passes_only_when_it_is_allowed() {
     let query = std::format!("{START}&port=0");
-    let allowed = QueryOptions {
-        allow_port_zero: true,
-        ..QueryOptions::default()
-    };
-    assert_eq!(
-        parse_announce(query.as_bytes(), allowed)
-            .expect("allowed")
-            .announce
-            .port,
-        0
-    );
-    assert_eq!(
-        parse_announce(START.as_bytes(), allowed).err(),
-        Some(DecodeError::InvalidPort)
-    );
+    let allowed = QueryOptions { allow_port_zero: true, ..QueryOptions::default() };
+    assert_eq!(parse_announce(query.as_bytes(), allowed).expect("allowed").announce.port, 0);
+    assert_eq!(parse_announce(START.as_bytes(), allowed).err(), Some(DecodeError::InvalidPort));
 }
 
 #[test]
@@ -232,10 +177,7 @@ fn a_malformed_escape_matters_only_where_it_stands() {
 #[test]
 fn an_escaped_name_is_the_same_name_and_is_decoded_once() {
     assert_eq!(decode("%70ort=6881").expect("an announce").0.port, 6881);
-    assert_eq!(
-        decode("%2570ort=6881").err(),
-        Some(DecodeError::InvalidPort)
-    );
+    assert_eq!(decode("%2570ort=6881").err(), Some(DecodeError::InvalidPort));
 }
 
 #[test]

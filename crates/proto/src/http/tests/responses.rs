@@ -14,9 +14,7 @@ fn response(head: &ResponseHead, hint: usize, body: &[u8]) -> String {
     let mut out = b"before".to_vec();
     respond(&mut out, head, hint, |out| out.extend_from_slice(body));
     let out = String::from_utf8(out).expect("ASCII");
-    out.strip_prefix("before")
-        .expect("what was there stays")
-        .into()
+    out.strip_prefix("before").expect("what was there stays").into()
 }
 
 fn reply<'a>() -> AnnounceReply<'a> {
@@ -87,21 +85,11 @@ fn other_status_lines_read_as_clients_expect_them() {
 fn pages_are_not_to_be_guessed_at() {
     let text = ResponseHead::closing(Status::Ok);
     for content_type in [ContentType::Html, ContentType::Json] {
-        let head = ResponseHead {
-            content_type,
-            gzip: true,
-            ..text
-        };
+        let head = ResponseHead { content_type, gzip: true, ..text };
         let text = response(&head, 0, b"");
-        assert!(
-            text.contains("\r\nX-Content-Type-Options: nosniff\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("\r\nX-Content-Type-Options: nosniff\r\n"), "{text}");
         assert!(text.contains("\r\nContent-Encoding: gzip\r\n"), "{text}");
-        assert!(
-            text.lines().count() <= 9,
-            "some clients stop after few headers"
-        );
+        assert!(text.lines().count() <= 9, "some clients stop after few headers");
     }
 }
 
@@ -117,24 +105,12 @@ fn peers_are_written_even_if_there_are_none() {
 
 #[test]
 fn ipv6_peers_are_shown_to_whoever_can_use_them() {
-    for (requester_ipv6, ipv6, shown) in [
-        (true, &[][..], true),
-        (false, &[3; 18][..], true),
-        (false, &[][..], false),
-    ] {
+    for (requester_ipv6, ipv6, shown) in
+        [(true, &[][..], true), (false, &[3; 18][..], true), (false, &[][..], false)]
+    {
         let mut out = vec![];
-        let peers = PeerList {
-            ipv6,
-            ..PeerList::default()
-        };
-        write_announce(
-            &mut out,
-            &AnnounceReply {
-                requester_ipv6,
-                peers,
-                ..reply()
-            },
-        );
+        let peers = PeerList { ipv6, ..PeerList::default() };
+        write_announce(&mut out, &AnnounceReply { requester_ipv6, peers, ..reply() });
         let value = bencode::read(&out).expect("canonical");
         assert_eq!(value.get(b"peers6").is_some(), shown);
         assert!(value.get(b"peers").is_some());
@@ -151,37 +127,20 @@ fn everything_optional_keeps_the_order_of_keys() {
             warning: Some("be kind"),
             compact,
             requester_ipv6: true,
-            peers: PeerList {
-                ipv4: &[2; 6],
-                ipv6: &[3; 18],
-                ipv4_ids: &ids,
-                ipv6_ids: &ids,
-            },
+            peers: PeerList { ipv4: &[2; 6], ipv6: &[3; 18], ipv4_ids: &ids, ipv6_ids: &ids },
             ..reply()
         };
         write_announce(&mut out, &full);
         let value = bencode::read(&out).expect("canonical");
+        assert_eq!(value.get(b"peers6").is_some(), compact, "dictionaries have one list");
         assert_eq!(
-            value.get(b"peers6").is_some(),
-            compact,
-            "dictionaries have one list"
-        );
-        assert_eq!(
-            value
-                .get(b"warning message")
-                .and_then(bencode::Value::as_bytes),
+            value.get(b"warning message").and_then(bencode::Value::as_bytes),
             Some(&b"be kind"[..])
         );
         if !compact {
-            let peers = value
-                .get(b"peers")
-                .and_then(bencode::Value::as_list)
-                .expect("a list");
+            let peers = value.get(b"peers").and_then(bencode::Value::as_list).expect("a list");
             assert_eq!(peers.len(), 2);
-            assert_eq!(
-                peers[1].get(b"port").and_then(bencode::Value::as_integer),
-                Some(0x0303)
-            );
+            assert_eq!(peers[1].get(b"port").and_then(bencode::Value::as_integer), Some(0x0303));
         }
     }
 }
@@ -190,33 +149,16 @@ fn everything_optional_keeps_the_order_of_keys() {
 fn the_longest_address_fits_a_dictionary() {
     let ipv6 = [0xff; 18];
     let mut out = vec![];
-    let peers = PeerList {
-        ipv6: &ipv6,
-        ..PeerList::default()
-    };
-    write_announce(
-        &mut out,
-        &AnnounceReply {
-            compact: false,
-            peers,
-            ..reply()
-        },
-    );
+    let peers = PeerList { ipv6: &ipv6, ..PeerList::default() };
+    write_announce(&mut out, &AnnounceReply { compact: false, peers, ..reply() });
     let text = b"2:ip39:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
-    assert!(
-        out.windows(text.len()).any(|part| part == text),
-        "{}",
-        out.escape_ascii()
-    );
+    assert!(out.windows(text.len()).any(|part| part == text), "{}", out.escape_ascii());
 }
 
 #[test]
 #[should_panic(expected = "IPv4 peers are 6 bytes each")]
 fn a_ragged_list_of_peers_is_a_broken_invariant() {
-    let peers = PeerList {
-        ipv4: &[0; 7],
-        ..PeerList::default()
-    };
+    let peers = PeerList { ipv4: &[0; 7], ..PeerList::default() };
     write_announce(&mut vec![], &AnnounceReply { peers, ..reply() });
 }
 
@@ -224,10 +166,7 @@ fn a_ragged_list_of_peers_is_a_broken_invariant() {
 fn the_hint_has_as_many_digits_as_common_bodies() {
     let ipv4 = [1; 50 * 6];
     let mut out = vec![];
-    let peers = PeerList {
-        ipv4: &ipv4,
-        ..PeerList::default()
-    };
+    let peers = PeerList { ipv4: &ipv4, ..PeerList::default() };
     let common = AnnounceReply { peers, ..reply() };
     write_announce(&mut out, &common);
     assert_eq!(out.len().ilog10(), common.body_bytes_hint().ilog10());
@@ -247,21 +186,12 @@ fn entry(byte: u8) -> ScrapeEntry<'static> {
 #[test]
 fn scraped_torrents_are_sorted_by_bytes_and_written_once() {
     let mut out = vec![];
-    write_scrape(
-        &mut out,
-        &mut [entry(0xff), entry(0x61), entry(0xff), entry(0)],
-        Some(900),
-    );
+    write_scrape(&mut out, &mut [entry(0xff), entry(0x61), entry(0xff), entry(0)], Some(900));
     let value = bencode::read(&out).expect("canonical");
-    let Some(bencode::Value::Dict(files)) = value.get(b"files") else {
-        panic!("no files")
-    };
+    let Some(bencode::Value::Dict(files)) = value.get(b"files") else { panic!("no files") };
     let hashes: Vec<_> = files.iter().map(|(hash, _)| hash[0]).collect();
     assert_eq!(hashes, [0, 0x61, 0xff]);
-    assert_eq!(
-        files[0].1.get(b"name").and_then(bencode::Value::as_bytes),
-        Some(&b"a name"[..])
-    );
+    assert_eq!(files[0].1.get(b"name").and_then(bencode::Value::as_bytes), Some(&b"a name"[..]));
 }
 
 #[test]

@@ -7,15 +7,11 @@ use std::format;
 use crate::http::*;
 
 fn announce(passkey: &str) -> Route<'_> {
-    Route::Announce {
-        passkey: Passkey::new(passkey.as_bytes()),
-    }
+    Route::Announce { passkey: Passkey::new(passkey.as_bytes()) }
 }
 
 fn scrape(passkey: &str) -> Route<'_> {
-    Route::Scrape {
-        passkey: Passkey::new(passkey.as_bytes()),
-    }
+    Route::Scrape { passkey: Passkey::new(passkey.as_bytes()) }
 }
 
 #[test]
@@ -50,17 +46,9 @@ fn every_path_names_its_page() {
         assert_eq!(Target::parse(path.as_bytes()).route, route, "{path}");
         let with_query = format!("{path}?a=/scrape?b");
         let target = Target::parse(with_query.as_bytes());
-        assert_eq!(
-            (target.route, target.query),
-            (route, &b"a=/scrape?b"[..]),
-            "{path}"
-        );
+        assert_eq!((target.route, target.query), (route, &b"a=/scrape?b"[..]), "{path}");
         let absolute = format!("HTTP://t.example:80{path}");
-        assert_eq!(
-            Target::parse(absolute.as_bytes()).route,
-            route,
-            "{absolute}"
-        );
+        assert_eq!(Target::parse(absolute.as_bytes()).route, route, "{absolute}");
     }
     assert_eq!(Target::parse(b"*").route, Route::Unknown);
     assert_eq!(Target::parse(b"https://t.example?x").query, b"x");
@@ -69,10 +57,7 @@ fn every_path_names_its_page() {
 #[test]
 fn targets_glued_together_wrongly_still_work() {
     for (target, query) in [
-        (
-            &b"/announce&info_hash=x&port=1"[..],
-            &b"info_hash=x&port=1"[..],
-        ),
+        (&b"/announce&info_hash=x&port=1"[..], &b"info_hash=x&port=1"[..]),
         (b"/announce&port=1&info_hash=x", b"port=1&info_hash=x"),
         (b"/announce ?info_hash=x", b"info_hash=x"),
     ] {
@@ -85,17 +70,12 @@ fn targets_glued_together_wrongly_still_work() {
 #[test]
 fn the_passkey_of_the_path_goes_before_the_one_of_the_query() {
     let passkey = |target: &'static str| {
-        Target::parse(target.as_bytes())
-            .passkey()
-            .map(|passkey| passkey.as_bytes())
+        Target::parse(target.as_bytes()).passkey().map(|passkey| passkey.as_bytes())
     };
     assert_eq!(passkey("/abc/announce?passkey=def"), Some(&b"abc"[..]));
     assert_eq!(passkey("/announce?x=1&passkey=def"), Some(&b"def"[..]));
     assert_eq!(passkey("/scrape?pid=def"), Some(&b"def"[..]));
-    assert_eq!(
-        passkey("/announce?authkey=old&authkey=new"),
-        Some(&b"new"[..])
-    );
+    assert_eq!(passkey("/announce?authkey=old&authkey=new"), Some(&b"new"[..]));
     assert_eq!(passkey("/announce?passkey="), None);
     assert_eq!(passkey("/announce"), None);
 }

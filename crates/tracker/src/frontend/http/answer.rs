@@ -41,11 +41,7 @@ pub struct Pages {
 
 impl Pages {
     pub(super) const fn new(site: Site, stats: Stats) -> Self {
-        Self {
-            site,
-            stats,
-            full_scrape: Mutex::new(None),
-        }
+        Self { site, stats, full_scrape: Mutex::new(None) }
     }
 }
 
@@ -55,10 +51,7 @@ pub(super) enum Next {
     /// It was written.
     Written(Connection),
     /// It must be made elsewhere.
-    Deferred {
-        page: Deferred,
-        connection: Connection,
-    },
+    Deferred { page: Deferred, connection: Connection },
 }
 
 impl Next {
@@ -78,9 +71,7 @@ pub(super) struct Deferred {
 
 impl std::fmt::Debug for Deferred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deferred")
-            .field("what", &self.what)
-            .finish_non_exhaustive()
+        f.debug_struct("Deferred").field("what", &self.what).finish_non_exhaustive()
     }
 }
 
@@ -100,12 +91,7 @@ impl Deferred {
         let made = tokio::task::spawn_blocking(move || self.body()).await;
         match made {
             Ok(body) => respond(out, &head, body.len(), |out| out.extend_from_slice(&body)),
-            Err(_) => respond(
-                out,
-                &ResponseHead::closing(Status::InternalError),
-                0,
-                |_| {},
-            ),
+            Err(_) => respond(out, &ResponseHead::closing(Status::InternalError), 0, |_| {}),
         }
     }
 
@@ -125,11 +111,7 @@ impl Deferred {
 
     fn full_scrape(&self) -> Arc<[u8]> {
         // Whoever asks meanwhile waits here and gets the same bytes.
-        let mut kept = self
-            .pages
-            .full_scrape
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.pages.full_scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.shared.clock.now();
         if let Some((made, body)) = kept.as_ref()
             && now.since(*made) < FULL_SCRAPE_KEPT_SECS
@@ -140,9 +122,7 @@ impl Deferred {
         let session = HttpSession { policy: &policy };
         let mut body = Vec::new();
         let written = session.full_scrape().and_then(|mut scrape| {
-            self.shared
-                .store
-                .for_each(&mut |info_hash, counts| scrape.add(info_hash, counts));
+            self.shared.store.for_each(&mut |info_hash, counts| scrape.add(info_hash, counts));
             scrape.write(&mut body)
         });
         if let Err(refusal) = written {
@@ -182,11 +162,7 @@ impl Answerer {
             requests: Vec::new(),
             counts: Vec::new(),
         };
-        Self {
-            worker,
-            pages,
-            scratch,
-        }
+        Self { worker, pages, scratch }
     }
 
     fn counters(&self, peer: SocketAddr) -> &TrafficCounters {
@@ -249,9 +225,7 @@ impl Answerer {
         counters.request(Action::Page);
         counters.answer(Action::Page);
         let head = ResponseHead::text(Status::Ok, head);
-        respond(out, &head, 2, |out| {
-            out.extend_from_slice(pages::HEALTH_TEXT.as_bytes())
-        });
+        respond(out, &head, 2, |out| out.extend_from_slice(pages::HEALTH_TEXT.as_bytes()));
     }
 
     fn defer(
@@ -268,11 +242,7 @@ impl Answerer {
             self.counters(peer).request(Action::Page);
             self.counters(peer).answer(Action::Page);
         }
-        let extra = if content_type == ContentType::Text {
-            &[]
-        } else {
-            pages::HEADERS
-        };
+        let extra = if content_type == ContentType::Text { &[] } else { pages::HEADERS };
         let page = Deferred {
             head: ResponseHead {
                 content_type,
@@ -283,10 +253,7 @@ impl Answerer {
             pages: self.pages.clone(),
             shared: self.worker.shared.clone(),
         };
-        Next::Deferred {
-            page,
-            connection: Connection::of(head),
-        }
+        Next::Deferred { page, connection: Connection::of(head) }
     }
 
     fn announce(
@@ -315,20 +282,9 @@ impl Answerer {
         asked: &HttpAnnounce,
         out: &mut Vec<u8>,
     ) {
-        let Self {
-            worker, scratch, ..
-        } = self;
-        let Worker {
-            shared,
-            new_torrents,
-            rng,
-            ..
-        } = worker;
-        let mut moment = Moment {
-            now: shared.clock.now(),
-            rng,
-            new_torrents,
-        };
+        let Self { worker, scratch, .. } = self;
+        let Worker { shared, new_torrents, rng, .. } = worker;
+        let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
         let mut batch = OneAnnounce {
             request: [Request::Announce(asked.announce)],
             ipv4: &mut scratch.ipv4[..asked.ipv4_peers * IPV4_BYTES],
@@ -392,37 +348,15 @@ impl Answerer {
 
     /// Asks the swarms for the counts of the torrents in the scratch room.
     fn read_counts(&mut self) {
-        let Self {
-            worker, scratch, ..
-        } = self;
-        let Scratch {
-            info_hashes,
-            requests,
-            counts,
-            ..
-        } = scratch;
+        let Self { worker, scratch, .. } = self;
+        let Scratch { info_hashes, requests, counts, .. } = scratch;
         requests.clear();
-        requests.extend(
-            info_hashes
-                .iter()
-                .map(|info_hash| Request::Scrape(*info_hash)),
-        );
+        requests.extend(info_hashes.iter().map(|info_hash| Request::Scrape(*info_hash)));
         counts.clear();
         counts.resize(requests.len(), None);
-        let Worker {
-            shared,
-            new_torrents,
-            rng,
-            ..
-        } = worker;
-        let mut moment = Moment {
-            now: shared.clock.now(),
-            rng,
-            new_torrents,
-        };
-        shared
-            .store
-            .submit(&mut moment, &mut ManyScrapes { requests, counts });
+        let Worker { shared, new_torrents, rng, .. } = worker;
+        let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
+        shared.store.submit(&mut moment, &mut ManyScrapes { requests, counts });
     }
 
     fn refused(
@@ -455,11 +389,7 @@ impl Batch for OneAnnounce<'_> {
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {
-        PeerRoom {
-            ipv4: self.ipv4,
-            ipv6: self.ipv6,
-            peer_ids: self.peer_ids.as_deref_mut(),
-        }
+        PeerRoom { ipv4: self.ipv4, ipv6: self.ipv6, peer_ids: self.peer_ids.as_deref_mut() }
     }
 
     fn complete(&mut self, _number: usize, answer: Answer) {

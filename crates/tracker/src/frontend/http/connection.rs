@@ -94,12 +94,7 @@ impl Connection<'_> {
             return Ok(true);
         }
         // A new connection has no excuse to be silent; between two requests it has.
-        match timeout(
-            self.limits.idle_timeout,
-            self.stream.read_buf(&mut self.input),
-        )
-        .await
-        {
+        match timeout(self.limits.idle_timeout, self.stream.read_buf(&mut self.input)).await {
             Ok(read) => Ok(read? > 0),
             Err(_) => Ok(false),
         }
@@ -120,10 +115,7 @@ impl Connection<'_> {
         let HeadStatus::Complete(head) = parse_head(&self.input, self.limits.head_bytes_max) else {
             return Ok(Outcome::Finished);
         };
-        let next = self
-            .answerer
-            .borrow_mut()
-            .answer(&head, self.peer, &mut self.output);
+        let next = self.answerer.borrow_mut().answer(&head, self.peer, &mut self.output);
         let (head_bytes, has_body, open) = (head.len, head.has_body, next.stays_open());
         if let Next::Deferred { page, .. } = next {
             page.write(&mut self.output).await;
@@ -175,9 +167,7 @@ impl Connection<'_> {
             self.answerer.borrow().count_timeout(self.peer);
             return Err(io::ErrorKind::TimedOut.into());
         };
-        self.answerer
-            .borrow()
-            .count_sent(self.peer, self.output.len());
+        self.answerer.borrow().count_sent(self.peer, self.output.len());
         self.output.clear();
         if self.output.capacity() > KEPT_BYTES_MAX {
             self.output = Vec::new();

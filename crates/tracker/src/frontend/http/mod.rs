@@ -63,11 +63,7 @@ impl HttpShared {
     /// Makes what the workers share.
     #[must_use]
     pub fn new(limits: HttpLimits, site: Site, stats: Stats) -> Self {
-        Self {
-            limits,
-            connections: Arc::default(),
-            pages: Arc::new(Pages::new(site, stats)),
-        }
+        Self { limits, connections: Arc::default(), pages: Arc::new(Pages::new(site, stats)) }
     }
 }
 
@@ -82,11 +78,7 @@ impl HttpFrontend {
     /// Takes over bound, non-blocking listeners.
     #[must_use]
     pub const fn new(worker: Worker, http: HttpShared, listeners: Vec<TcpListener>) -> Self {
-        Self {
-            worker,
-            http,
-            listeners,
-        }
+        Self { worker, http, listeners }
     }
 
     /// Answers until the tracker stops and open connections had a moment to end.
@@ -103,16 +95,9 @@ impl HttpFrontend {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self {
-            worker,
-            http,
-            listeners,
-        } = self;
+        let Self { worker, http, listeners } = self;
         let shared = worker.shared.clone();
-        let open = Rc::new(Open {
-            counters: worker.counters.clone(),
-            http: http.clone(),
-        });
+        let open = Rc::new(Open { counters: worker.counters.clone(), http: http.clone() });
         let answerer = Rc::new(RefCell::new(Answerer::new(worker, http.pages.clone())));
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -5,12 +5,7 @@
 use super::{load, problems};
 
 fn warnings(args: &[&str]) -> Vec<String> {
-    load(args)
-        .unwrap()
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    load(args).unwrap().warnings.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -25,11 +20,7 @@ fn contradictions_are_problems() {
             "access.torrents_file = \"\" (default): must name a file for mode = \"registered\" (flag --mode)",
         ),
         (
-            &[
-                "--mode=registered",
-                "--access.torrents=deny",
-                "--access.torrents_file=a",
-            ],
+            &["--mode=registered", "--access.torrents=deny", "--access.torrents_file=a"],
             "access.torrents = \"deny\" (flag --access.torrents): must not be deny with mode = \"registered\" (flag --mode); use access.torrents_deny_file",
         ),
         (
@@ -98,22 +89,13 @@ fn doubtful_settings_are_warned_of() {
             &["--access.torrents_file=a"],
             "access.torrents_file: has no effect while access.torrents is open",
         ),
-        (
-            &["--scrape.names"],
-            "scrape.names: has no effect without access.torrents_file",
-        ),
-        (
-            &["--proxy.header=X-Real-IP"],
-            "proxy.header: has no effect while proxy.trusted is empty",
-        ),
+        (&["--scrape.names"], "scrape.names: has no effect without access.torrents_file"),
+        (&["--proxy.header=X-Real-IP"], "proxy.header: has no effect while proxy.trusted is empty"),
         (
             &["-p", "1", "--listen.udp=off", "--listen.http=127.0.0.1:80"],
             "listen.port: has no effect while listen.udp and listen.http say where",
         ),
-        (
-            &["-s", "hunter2"],
-            "listen.secret: can be guessed: 16 random characters are the least",
-        ),
+        (&["-s", "hunter2"], "listen.secret: can be guessed: 16 random characters are the least"),
     ] {
         assert_eq!(warnings(args), [expected], "{args:?}");
     }
@@ -121,54 +103,28 @@ fn doubtful_settings_are_warned_of() {
 
 #[test]
 fn peers_live_for_25_minutes_however_short_the_interval() {
-    let config = load(&["--announce.interval_secs=300", "--swarm.peer_ttl_secs=60"])
-        .unwrap()
-        .config;
+    let config =
+        load(&["--announce.interval_secs=300", "--swarm.peer_ttl_secs=60"]).unwrap().config;
     assert_eq!(config.swarm.peer_ttl_secs, 1500);
 }
 
 #[test]
 fn defaults_give_way_to_what_was_chosen() {
-    let config = load(&["--announce.interval_secs=601", "--announce.peers_max=30"])
-        .unwrap()
-        .config;
-    assert_eq!(
-        (
-            config.announce.interval_secs,
-            config.announce.interval_min_secs
-        ),
-        (601, 301)
-    );
-    assert_eq!(
-        (config.announce.peers_max, config.announce.peers_default),
-        (30, 30)
-    );
+    let config = load(&["--announce.interval_secs=601", "--announce.peers_max=30"]).unwrap().config;
+    assert_eq!((config.announce.interval_secs, config.announce.interval_min_secs), (601, 301));
+    assert_eq!((config.announce.peers_max, config.announce.peers_default), (30, 30));
 }
 
 #[test]
 fn port_gives_both_families_to_both_front_ends() {
     let listen = load(&["-p", "6969"]).unwrap().config.listen;
-    let both: Vec<std::net::SocketAddr> = vec![
-        "0.0.0.0:6969".parse().unwrap(),
-        "[::]:6969".parse().unwrap(),
-    ];
+    let both: Vec<std::net::SocketAddr> =
+        vec!["0.0.0.0:6969".parse().unwrap(), "[::]:6969".parse().unwrap()];
     assert_eq!((listen.udp.from_port, &listen.udp.addresses), (true, &both));
-    assert_eq!(
-        (listen.http.from_port, &listen.http.addresses),
-        (true, &both)
-    );
+    assert_eq!((listen.http.from_port, &listen.http.addresses), (true, &both));
     assert_eq!(listen.admin.addresses, ["127.0.0.1:1338".parse().unwrap()]);
 
-    let listen = load(&["--listen.udp=[::1]:7", "--listen.http=off"])
-        .unwrap()
-        .config
-        .listen;
-    assert_eq!(
-        (listen.udp.from_port, listen.udp.addresses.len()),
-        (false, 1)
-    );
-    assert_eq!(
-        (listen.http.from_port, listen.http.addresses.len()),
-        (false, 0)
-    );
+    let listen = load(&["--listen.udp=[::1]:7", "--listen.http=off"]).unwrap().config.listen;
+    assert_eq!((listen.udp.from_port, listen.udp.addresses.len()), (false, 1));
+    assert_eq!((listen.http.from_port, listen.http.addresses.len()), (false, 0));
 }
