@@ -60,8 +60,6 @@ pub struct Head<'a> {
     pub has_body: bool,
     /// `Accept` names `application/json`.
     pub accepts_json: bool,
-    /// `Accept-Encoding` allows gzip.
-    pub accepts_gzip: bool,
     /// The client asks to speak WebSocket instead.
     pub wants_websocket: bool,
     /// Bytes of the head; the next request begins behind them.
@@ -140,7 +138,6 @@ pub fn parse_head(buffer: &[u8], bytes_max: usize) -> HeadStatus<'_> {
             keep_alive: !fields.close && (http_minor > 0 || fields.keep_alive),
             has_body: fields.has_body,
             accepts_json: fields.accepts_json,
-            accepts_gzip: fields.accepts_gzip,
             wants_websocket: fields.upgrade && fields.websocket && method == Method::Get,
             len: window.len() - after_line.len()
                 + headers.len()
@@ -222,7 +219,6 @@ struct Fields {
     websocket: bool,
     has_body: bool,
     accepts_json: bool,
-    accepts_gzip: bool,
 }
 
 /// Reads all header lines, or nothing when the blank line behind them is not there yet.
@@ -293,9 +289,6 @@ impl Fields {
                     return Err(HeadError::BadRequest);
                 }
                 self.has_body |= value.iter().any(|&digit| digit != b'0');
-            }
-            15 if name.eq_ignore_ascii_case(b"accept-encoding") => {
-                self.accepts_gzip |= has_token(value, b"gzip");
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.has_body = true,
             _ => {}

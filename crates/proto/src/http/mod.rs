@@ -17,7 +17,7 @@ pub use query::{
 };
 pub use response::{
     AnnounceReply, Connection, ContentType, Failure, PeerList, ResponseHead, RetryIn, ScrapeEntry,
-    ScrapeWriter, Status, respond, write_announce, write_failure, write_scrape,
+    ScrapeWriter, Status, respond, respond_head, write_announce, write_failure, write_scrape,
 };
 pub use target::{Passkey, Route, Target};
 

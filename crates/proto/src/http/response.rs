@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 use core::net::IpAddr;
+use core::ops::Range;
 
 use crate::bencode::{DecimalDigits, Writer};
 use crate::http::{Head, Method};
@@ -26,12 +27,8 @@ pub enum Status {
     MethodNotAllowed,
     /// 408
     RequestTimeout,
-    /// 410; some clients never come back.
-    Gone,
     /// 414; the wording is the one that clients look for.
     TargetTooLong,
-    /// 429
-    TooManyRequests,
     /// 431
     HeadersTooLarge,
     /// 500
@@ -50,9 +47,7 @@ impl Status {
             Self::NotFound => "404 Not Found",
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
-            Self::Gone => "410 Gone",
             Self::TargetTooLong => "414 Request-URI Too Long",
-            Self::TooManyRequests => "429 Too Many Requests",
             Self::HeadersTooLarge => "431 Request Header Fields Too Large",
             Self::InternalError => "500 Internal Server Error",
             Self::Unavailable => "503 Service Unavailable",
@@ -68,9 +63,7 @@ impl Status {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Gone => 410,
             Self::TargetTooLong => 414,
-            Self::TooManyRequests => 429,
             Self::HeadersTooLarge => 431,
             Self::InternalError => 500,
             Self::Unavailable => 503,
@@ -127,8 +120,6 @@ pub struct ResponseHead {
     pub content_type: ContentType,
     /// What becomes of the connection.
     pub connection: Connection,
-    /// The body is compressed with gzip.
-    pub gzip: bool,
     /// The body is left out, as for `HEAD`; its length is stated all the same.
     pub omit_body: bool,
     /// Further headers, for pages that people read.
@@ -136,14 +127,13 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// An uncompressed text answer to `head`.
+    /// A text answer to `head`.
     #[must_use]
     pub const fn text(status: Status, head: &Head<'_>) -> Self {
         Self {
             status,
             content_type: ContentType::Text,
             connection: Connection::of(head),
-            gzip: false,
             omit_body: matches!(head.method, Method::Head),
             extra_headers: &[],
         }
@@ -156,7 +146,6 @@ impl ResponseHead {
             status,
             content_type: ContentType::Text,
             connection: Connection::Close,
-            gzip: false,
             omit_body: false,
             extra_headers: &[],
         }
@@ -175,6 +164,28 @@ pub fn respond(
     body: impl FnOnce(&mut Vec<u8>),
 ) {
     out.reserve(256 + body_bytes_hint);
+    let digits = write_head(out, head, body_bytes_hint);
+    let body_at = out.len();
+    body(out);
+    let mut length = DecimalDigits::default();
+    let length = length.of((out.len() - body_at) as u64);
+    if head.omit_body {
+        out.truncate(body_at);
+    }
+    if length.len() == digits.len() {
+        out[digits].copy_from_slice(length);
+    } else {
+        out.splice(digits, length.iter().copied());
+    }
+}
+
+/// Appends the head of a response whose body of exactly `body_bytes` the caller sends itself.
+pub fn respond_head(out: &mut Vec<u8>, head: &ResponseHead, body_bytes: usize) {
+    write_head(out, head, body_bytes);
+}
+
+/// Appends a head and tells where in `out` the digits of the length stand.
+fn write_head(out: &mut Vec<u8>, head: &ResponseHead, body_bytes: usize) -> Range<usize> {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status.line().as_bytes());
     out.extend_from_slice(match head.content_type {
@@ -184,10 +195,8 @@ pub fn respond(
         }
         ContentType::Json => b"\r\nContent-Type: application/json\r\nContent-Length: ",
     });
-    let mut digits = DecimalDigits::default();
     let length_at = out.len();
-    let guess = digits.of(body_bytes_hint as u64);
-    out.extend_from_slice(guess);
+    out.extend_from_slice(DecimalDigits::default().of(body_bytes as u64));
     let length_end = out.len();
     out.extend_from_slice(match head.connection {
         Connection::KeepAlive => b"\r\n" as &[u8],
@@ -197,26 +206,13 @@ pub fn respond(
     if head.status == Status::MethodNotAllowed {
         out.extend_from_slice(b"Allow: GET, HEAD\r\n");
     }
-    if head.gzip {
-        out.extend_from_slice(b"Content-Encoding: gzip\r\n");
-    }
     for (name, value) in head.extra_headers {
         for piece in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             out.extend_from_slice(piece);
         }
     }
     out.extend_from_slice(b"\r\n");
-    let body_at = out.len();
-    body(out);
-    let length = digits.of((out.len() - body_at) as u64);
-    if head.omit_body {
-        out.truncate(body_at);
-    }
-    if length.len() == length_end - length_at {
-        out[length_at..length_end].copy_from_slice(length);
-    } else {
-        out.splice(length_at..length_end, length.iter().copied());
-    }
+    length_at..length_end
 }
 
 /// The peers of an answer, packed as they travel, with their ids beside them or without ids.
