@@ -61,7 +61,7 @@ fn settings(bits: u16) -> SwarmSettings {
         peer_ids: bit(2),
         ports_per_address_max: [0, 1, 2, 8][usize::from(bits >> 3 & 3)],
         peers_per_prefix_max: [0, 1, 3, 16][usize::from(bits >> 5 & 3)],
-        torrents_max: if bit(7) { 2 } else { u32::MAX / 2 },
+        torrents_max: if bit(7) { 2 } else { u64::MAX },
         peers_max: if bit(8) { 5 } else { u64::MAX },
         completed_overrides_left: bit(9),
         seeds_to_seeds: bit(10),

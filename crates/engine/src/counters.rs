@@ -5,9 +5,11 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use skep_proto::DecodeError;
+use skep_proto::http::Status;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::gate::Refusal;
+use crate::session::HttpRefusal;
 use crate::swarm::Announced;
 
 /// A number that one thread adds to and others read.
@@ -64,7 +66,7 @@ impl Action {
 
 /// Why a request got no answer at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Drop {
+pub enum DropReason {
     /// A datagram shorter than the shortest request.
     TooShort = 0,
     /// Source port 0: no answer could be delivered.
@@ -81,11 +83,13 @@ pub enum Drop {
     TooManyConnections = 6,
     /// A connection that took too long.
     TimedOut = 7,
+    /// A connection beyond the bound on those of one address.
+    TooManyConnectionsOfAddress = 8,
 }
 
-impl Drop {
+impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TooShort,
         Self::SourcePortZero,
         Self::BadMagic,
@@ -94,6 +98,7 @@ impl Drop {
         Self::SendFailed,
         Self::TooManyConnections,
         Self::TimedOut,
+        Self::TooManyConnectionsOfAddress,
     ];
 
     /// The name for a metric label.
@@ -108,9 +113,22 @@ impl Drop {
             Self::SendFailed => "send_failed",
             Self::TooManyConnections => "too_many_connections",
             Self::TimedOut => "timed_out",
+            Self::TooManyConnectionsOfAddress => "too_many_connections_of_address",
         }
     }
 }
+
+/// Every HTTP status that is an error and that a tracker answers with.
+pub const ERROR_STATUSES: [Status; 8] = [
+    Status::BadRequest,
+    Status::NotFound,
+    Status::MethodNotAllowed,
+    Status::RequestTimeout,
+    Status::TargetTooLong,
+    Status::HeadersTooLarge,
+    Status::InternalError,
+    Status::Unavailable,
+];
 
 /// Counters of one worker for one transport and one address family.
 #[derive(Debug, Default)]
@@ -123,8 +141,12 @@ pub struct TrafficCounters {
     pub decode_errors: [Counter; DecodeError::ALL.len()],
     /// Error answers by rule, in the order of [`Refusal::LABELS`].
     pub refusals: [Counter; Refusal::LABELS.len()],
-    /// Requests without an answer, by [`Drop`].
-    pub drops: [Counter; 8],
+    /// Error answers for reasons that only HTTP knows, in the order of [`HttpRefusal::LABELS`].
+    pub http_refusals: [Counter; HttpRefusal::LABELS.len()],
+    /// HTTP answers whose status is an error, in the order of [`ERROR_STATUSES`].
+    pub error_statuses: [Counter; ERROR_STATUSES.len()],
+    /// Requests without an answer, by [`DropReason`].
+    pub drops: [Counter; DropReason::ALL.len()],
     /// Payload bytes in.
     pub received_bytes: Counter,
     /// Payload bytes out.
@@ -157,9 +179,16 @@ impl TrafficCounters {
         self.not_stored.add(u64::from(announced.not_stored));
     }
 
+    /// Counts an HTTP answer by its status; only errors are counted here.
+    pub fn status(&self, status: Status) {
+        if let Some(number) = ERROR_STATUSES.iter().position(|known| *known == status) {
+            self.error_statuses[number].add(1);
+        }
+    }
+
     /// Counts a request that gets no answer.
     #[inline]
-    pub fn drop(&self, reason: Drop) {
+    pub fn drop(&self, reason: DropReason) {
         self.drops[reason as usize].add(1);
     }
 }

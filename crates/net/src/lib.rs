@@ -7,6 +7,7 @@
 pub mod affinity;
 pub mod clock;
 pub mod limits;
+pub mod memory;
 #[cfg(target_os = "linux")]
 mod sys;
 pub mod tcp;

@@ -10,7 +10,7 @@ mod list;
 mod watch;
 
 pub use list::{
-    Entry, LINE_BYTES_MAX, LineFault, LineProblem, List, ListError, PROBLEMS_KEPT_MAX, parse_list,
-    read_list,
+    Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
+    PROBLEMS_KEPT_MAX, Skipped, open_list,
 };
-pub use watch::Watched;
+pub use watch::{Look, Watched};

@@ -15,6 +15,12 @@ use skep_proto::InfoHash;
 /// Bytes, without the line break.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest list file that is read.
+///
+/// # Units
+/// Bytes; some 25 million torrents.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+
 /// How many problems of one list are kept; the rest are only counted.
 pub const PROBLEMS_KEPT_MAX: usize = 100;
 
@@ -31,12 +37,9 @@ pub struct Entry {
     pub banned: Option<Box<str>>,
 }
 
-/// What a list file holds.
+/// What of a list was not read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct List {
-    /// All entries in the order of the file, repetitions included; a map made of them in order lets
-    /// the last one win.
-    pub entries: Vec<Entry>,
+pub struct Skipped {
     /// The first [`PROBLEMS_KEPT_MAX`] lines that were skipped.
     pub problems: Vec<LineProblem>,
     /// How many lines were skipped.
@@ -78,7 +81,7 @@ pub enum LineFault {
 #[non_exhaustive]
 pub enum ListError {
     /// The file could not be opened or read to its end.
-    #[error("cannot read the list {}: {cause}", path.display())]
+    #[error("cannot read the list {}: {cause}{}", path.display(), hint(path, cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -87,22 +90,55 @@ pub enum ListError {
     },
 }
 
-/// Reads a list from a file.
-///
-/// # Layout
-/// As [`parse_list`] says.
-/// # Cost
-/// The entries, plus one line and one read buffer; names and reasons are the only text kept.
-/// # Errors
-/// [`ListError::Unreadable`] with the path and the cause. Bad lines are no error, but problems.
-pub fn read_list(path: impl AsRef<Path>) -> Result<List, ListError> {
-    let path = path.as_ref();
-    File::open(path)
-        .and_then(|file| parse_list(BufReader::with_capacity(128 * 1024, file)))
-        .map_err(|cause| ListError::Unreadable { path: path.into(), cause })
+fn hint(path: &Path, cause: &io::Error) -> &'static str {
+    if path.starts_with("~") && cause.kind() == io::ErrorKind::NotFound {
+        "; write the whole path, only a shell knows what ~ is"
+    } else {
+        ""
+    }
 }
 
-/// Reads a list from bytes.
+/// A list file that is being read.
+pub type ListFile = ListReader<BufReader<io::Take<File>>>;
+
+/// Opens a list file.
+///
+/// # Layout
+/// As [`ListReader`] says.
+/// # Errors
+/// [`ListError::Unreadable`] with the path and the cause: also for a pipe or a device, which might
+/// keep its reader waiting for ever, and for a file longer than [`FILE_BYTES_MAX`].
+pub fn open_list(path: impl AsRef<Path>) -> Result<ListFile, ListError> {
+    let path = path.as_ref();
+    open_regular(path).map_err(|cause| ListError::Unreadable { path: path.into(), cause }).map(
+        |file| {
+            // A file may grow while it is read.
+            ListReader::new(BufReader::with_capacity(128 * 1024, file.take(FILE_BYTES_MAX)))
+        },
+    )
+}
+
+fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    // Opening a pipe waits for somebody to write into it, unless told not to.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(file)
+}
+
+/// Entries of a list, in the order of their lines, repetitions included; a map made of them in order
+/// lets the last one win.
+///
+/// It ends at the end of the input or with the first read that fails: [`ListReader::finish`] tells.
 ///
 /// # Layout
 /// One torrent a line: 40 hexadecimal digits of either case, or 64 of which the first 40 count.
@@ -113,35 +149,73 @@ pub fn read_list(path: impl AsRef<Path>) -> Result<List, ListError> {
 ///
 /// Blank lines, CR before LF, white space around columns and a UTF-8 byte order mark are allowed.
 /// Names and reasons that are not UTF-8 are mended with replacement characters.
-///
-/// # Errors
-/// The cause of a failed read. Bad lines are no error, but problems.
-pub fn parse_list(mut input: impl BufRead) -> io::Result<List> {
-    let mut list = List::default();
-    let mut line = Vec::new();
-    let mut number = 0;
-    while next_line(&mut input, &mut line)? {
-        number += 1;
-        let bytes = line.strip_suffix(b"\n").unwrap_or(&line);
+/// # Cost
+/// One line and one read buffer, however long the list is.
+#[derive(Debug)]
+pub struct ListReader<R> {
+    input: R,
+    line: Vec<u8>,
+    number: u64,
+    skipped: Skipped,
+    failure: Option<io::Error>,
+}
+
+impl<R: BufRead> ListReader<R> {
+    /// Reads a list from bytes.
+    pub fn new(input: R) -> Self {
+        Self { input, line: Vec::new(), number: 0, skipped: Skipped::default(), failure: None }
+    }
+
+    /// Tells what was skipped.
+    ///
+    /// # Errors
+    /// The cause of a failed read. Bad lines are no error, but problems.
+    pub fn finish(self) -> io::Result<Skipped> {
+        match self.failure {
+            Some(cause) => Err(cause),
+            None => Ok(self.skipped),
+        }
+    }
+
+    /// Reads the entry of the line at hand, if it has one.
+    fn entry(&self) -> Result<Option<Entry>, LineFault> {
+        let bytes = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let entry = if bytes.len() > LINE_BYTES_MAX {
+        if bytes.len() > LINE_BYTES_MAX {
             // Cut off before its end, or a line break too many; the excess was skipped.
-            Err(LineFault::TooLong)
-        } else {
-            let mark: &[u8] = if number == 1 { b"\xef\xbb\xbf" } else { b"" };
-            parse_line(bytes.strip_prefix(mark).unwrap_or(bytes))
-        };
-        match entry {
-            Ok(entry) => list.entries.extend(entry),
-            Err(what) => {
-                list.problem_count += 1;
-                if list.problems.len() < PROBLEMS_KEPT_MAX {
-                    list.problems.push(LineProblem { line: number, what });
+            return Err(LineFault::TooLong);
+        }
+        let mark: &[u8] = if self.number == 1 { b"\xef\xbb\xbf" } else { b"" };
+        parse_line(bytes.strip_prefix(mark).unwrap_or(bytes))
+    }
+}
+
+impl<R: BufRead> Iterator for ListReader<R> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        while self.failure.is_none() {
+            match next_line(&mut self.input, &mut self.line) {
+                Ok(true) => self.number += 1,
+                Ok(false) => return None,
+                Err(cause) => {
+                    self.failure = Some(cause);
+                    return None;
+                }
+            }
+            match self.entry() {
+                Ok(Some(entry)) => return Some(entry),
+                Ok(None) => {}
+                Err(what) => {
+                    self.skipped.problem_count += 1;
+                    if self.skipped.problems.len() < PROBLEMS_KEPT_MAX {
+                        self.skipped.problems.push(LineProblem { line: self.number, what });
+                    }
                 }
             }
         }
+        None
     }
-    Ok(list)
 }
 
 /// Reads one line with its end into `line`, keeping of an overlong one only a little too much.
@@ -234,8 +308,21 @@ mod tests {
         Entry { info_hash: hash(digits), name: None, banned: None }
     }
 
+    #[derive(Debug)]
+    struct List {
+        entries: Vec<Entry>,
+        problems: Vec<LineProblem>,
+        problem_count: u64,
+    }
+
+    fn read<R: BufRead>(mut reader: ListReader<R>) -> io::Result<List> {
+        let entries = reader.by_ref().collect();
+        let Skipped { problems, problem_count } = reader.finish()?;
+        Ok(List { entries, problems, problem_count })
+    }
+
     fn parse(text: impl AsRef<[u8]>) -> List {
-        parse_list(text.as_ref()).unwrap()
+        read(ListReader::new(text.as_ref())).unwrap()
     }
 
     /// The entries of a list that must have no problems.
@@ -383,7 +470,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let lines: String = (0..100_000).map(|n| format!("{n:040x} film {n}\n")).collect();
         std::fs::write(&file, lines).unwrap();
-        let list = read_list(&file).unwrap();
+        let list = read(open_list(&file).unwrap()).unwrap();
         assert_eq!((list.entries.len(), list.problem_count), (100_000, 0));
         assert_eq!(list.entries[99_999], bare(&format!("{:040x}", 99_999)));
     }
@@ -392,10 +479,55 @@ mod tests {
     fn unreadable_file_is_named_with_the_cause() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("absent");
-        let ListError::Unreadable { path: named, cause } = read_list(&path).unwrap_err();
+        let ListError::Unreadable { path: named, cause } = open_list(&path).unwrap_err();
         assert_eq!((&named, cause.kind()), (&path, io::ErrorKind::NotFound));
         let message = ListError::Unreadable { path: named, cause }.to_string();
         assert!(message.starts_with(&format!("cannot read the list {}: ", path.display())));
-        assert!(read_list(dir.path()).is_err());
+        assert!(open_list(dir.path()).is_err());
+    }
+
+    #[test]
+    fn home_of_a_shell_is_no_path() {
+        let error = open_list("~/torrents.txt").unwrap_err().to_string();
+        assert!(error.ends_with("; write the whole path, only a shell knows what ~ is"), "{error}");
+    }
+
+    #[test]
+    fn failed_read_is_told_at_the_end() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        let text = format!("{A}\n{B}\n");
+        let mut reader = ListReader::new(BufReader::new(text.as_bytes().chain(Broken)));
+        assert_eq!(reader.by_ref().count(), 2);
+        assert_eq!(reader.next(), None);
+        assert_eq!(reader.finish().unwrap_err().to_string(), "gone");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+            let error = open_list(path).unwrap_err().to_string();
+            assert!(error.ends_with(": it is not a regular file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn endless_file_is_refused_before_it_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // It has holes: it takes no room on the disk.
+        file.as_file().set_len(FILE_BYTES_MAX + 1).unwrap();
+        let error = open_list(&file).unwrap_err().to_string();
+        assert!(error.ends_with(": it is longer than 1073741824 bytes"), "{error}");
+        file.as_file().set_len(FILE_BYTES_MAX).unwrap();
+        assert!(open_list(&file).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A file and the state in which it was last seen.
+/// A file, the state in which it was read, and the state in which it was last looked at.
 ///
 /// Seen are writes that change length or modification time, another file renamed into its place,
 /// a symbolic link on the way that was turned elsewhere, removal and return. Not seen is a
@@ -14,7 +14,19 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct Watched {
     path: PathBuf,
+    read: Option<Stamp>,
     seen: Option<Stamp>,
+}
+
+/// What a look at a file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It is as it was read.
+    Same,
+    /// It differs from the last look, so somebody may still be writing it.
+    Changing,
+    /// It differs from what was read, and did not change since the last look.
+    Changed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,12 +37,12 @@ struct Stamp {
 }
 
 impl Watched {
-    /// Takes the present state of the file as the one seen; make it before the first read.
+    /// Takes the present state of the file as the one that is read; make it before reading.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let seen = stamp(&path);
-        Self { path, seen }
+        let read = stamp(&path);
+        Self { path, read, seen: read }
     }
 
     /// The path as it was given.
@@ -39,18 +51,30 @@ impl Watched {
         &self.path
     }
 
-    /// Tells whether the file differs from the state last seen, and takes the new one as seen.
+    /// Looks at the file. A file that cannot be examined counts as absent.
     ///
-    /// Ask first and read afterwards: a write between the two is then told by the next call. A file
-    /// that cannot be examined counts as absent, so its disappearance is told once.
+    /// A file that changes is told as changed by the second look that finds it in the same state,
+    /// and by every further one until [`Watched::note_read`] is called: a read that fails is told
+    /// again.
     ///
     /// # Cost
     /// One system call; nothing is opened.
-    pub fn changed(&mut self) -> bool {
+    pub fn look(&mut self) -> Look {
         let now = stamp(&self.path);
-        let changed = now != self.seen;
-        self.seen = now;
-        changed
+        let last = std::mem::replace(&mut self.seen, now);
+        if now == self.read {
+            Look::Same
+        } else if now == last {
+            Look::Changed
+        } else {
+            Look::Changing
+        }
+    }
+
+    /// Takes the state of the last look as the one that was read. What is written between that look
+    /// and the read is told by a later look.
+    pub fn note_read(&mut self) {
+        self.read = self.seen;
     }
 }
 
@@ -88,6 +112,15 @@ mod tests {
         file.set_modified(UNIX_EPOCH + Duration::from_secs(modified_secs)).unwrap();
     }
 
+    /// What a reader does that finds every change worth reading.
+    fn is_read(watched: &mut Watched) -> bool {
+        let changed = watched.look() == Look::Changed;
+        if changed {
+            watched.note_read();
+        }
+        changed
+    }
+
     #[test]
     fn untouched_file_is_never_changed() {
         let dir = tempfile::tempdir().unwrap();
@@ -95,8 +128,8 @@ mod tests {
         write(&path, "one", 1);
         let mut watched = Watched::new(&path);
         assert_eq!(watched.path(), path);
-        assert!(!watched.changed());
-        assert!(!watched.changed());
+        assert_eq!(watched.look(), Look::Same);
+        assert_eq!(watched.look(), Look::Same);
     }
 
     #[test]
@@ -105,12 +138,41 @@ mod tests {
         let path = dir.path().join("list");
         write(&path, "one", 1);
         let mut watched = Watched::new(&path);
-        write(&path, "three", 1);
-        assert!(watched.changed());
-        assert!(!watched.changed());
-        write(&path, "seven", 2);
-        assert!(watched.changed());
-        assert!(!watched.changed());
+        for (text, modified_secs) in [("three", 1), ("seven", 2)] {
+            write(&path, text, modified_secs);
+            assert_eq!(watched.look(), Look::Changing);
+            assert!(is_read(&mut watched), "{text}");
+            assert_eq!(watched.look(), Look::Same);
+        }
+    }
+
+    #[test]
+    fn file_that_is_still_written_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        write(&path, "one", 1);
+        let mut watched = Watched::new(&path);
+        for text in ["", "o", "on"] {
+            write(&path, text, 2);
+            assert_eq!(watched.look(), Look::Changing, "{text:?}");
+        }
+        // It is what it was before all that: nothing happened.
+        write(&path, "one", 1);
+        assert_eq!(watched.look(), Look::Same);
+    }
+
+    #[test]
+    fn change_is_told_until_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        write(&path, "one", 1);
+        let mut watched = Watched::new(&path);
+        write(&path, "three", 2);
+        assert_eq!(watched.look(), Look::Changing);
+        assert_eq!(watched.look(), Look::Changed);
+        assert_eq!(watched.look(), Look::Changed);
+        watched.note_read();
+        assert_eq!(watched.look(), Look::Same);
     }
 
     #[test]
@@ -118,12 +180,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list");
         let mut watched = Watched::new(&path);
-        assert!(!watched.changed());
+        assert_eq!(watched.look(), Look::Same);
         write(&path, "one", 1);
-        assert!(watched.changed());
+        assert_eq!(watched.look(), Look::Changing);
+        assert!(is_read(&mut watched));
         fs::remove_file(&path).unwrap();
-        assert!(watched.changed());
-        assert!(!watched.changed());
+        assert_eq!(watched.look(), Look::Changing);
+        assert!(is_read(&mut watched));
+        assert_eq!(watched.look(), Look::Same);
     }
 
     #[cfg(unix)]
@@ -136,7 +200,8 @@ mod tests {
         let mut watched = Watched::new(&path);
         write(&next, "two", 1);
         fs::rename(&next, &path).unwrap();
-        assert!(watched.changed());
+        assert_eq!(watched.look(), Look::Changing);
+        assert_eq!(watched.look(), Look::Changed);
     }
 
     #[cfg(unix)]
@@ -154,9 +219,10 @@ mod tests {
         let path = dir.path().join("list");
         symlink("current/list", &path).unwrap();
         let mut watched = Watched::new(path);
-        assert!(!watched.changed());
+        assert_eq!(watched.look(), Look::Same);
         fs::remove_file(&current).unwrap();
         symlink("2", &current).unwrap();
-        assert!(watched.changed());
+        assert_eq!(watched.look(), Look::Changing);
+        assert_eq!(watched.look(), Look::Changed);
     }
 }

@@ -22,6 +22,8 @@ pub struct Banner {
     pub http: Vec<SocketAddr>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Whether the host has an IPv6 address; without one nothing reaches `[::]`.
+    pub ipv6: bool,
 }
 
 impl Banner {
@@ -45,30 +47,28 @@ impl Banner {
             let list = if list.is_empty() { "nothing (off)".to_owned() } else { list.join(", ") };
             push(&mut text, format_args!("{what}  {list}\n"));
         }
-        let udp = self.udp.iter().map(|address| url("udp", *address, "/announce"));
-        let http = self.http.iter().map(|address| url("http", *address, "/announce"));
-        push_urls(&mut text, "tracker URLs", udp.chain(http));
+        let urls = |scheme, addresses: &[SocketAddr], path: &str| -> Vec<String> {
+            let reachable = addresses.iter().filter(|address| self.ipv6 || address.is_ipv4());
+            reachable.map(|address| url(scheme, *address, path)).collect()
+        };
+        let udp = urls("udp", &self.udp, "/announce");
+        push_urls(
+            &mut text,
+            "tracker URLs",
+            &[udp, urls("http", &self.http, "/announce")].concat(),
+        );
         if self.udp.iter().chain(&self.http).any(|address| address.ip().is_unspecified()) {
             text.push_str("  (and every other address and name of this host)\n");
         }
-        push_urls(
-            &mut text,
-            "home page",
-            self.http.iter().map(|address| url("http", *address, "/")),
-        );
-        push_urls(
-            &mut text,
-            "operator",
-            self.admin.iter().map(|address| url("http", *address, "/")),
-        );
-        let metrics = self.admin.iter().map(|address| url("http", *address, "/metrics"));
-        push_urls(&mut text, "metrics", metrics);
+        push_urls(&mut text, "home page", &urls("http", &self.http, "/"));
+        push_urls(&mut text, "operator", &urls("http", &self.admin, "/"));
+        push_urls(&mut text, "metrics", &urls("http", &self.admin, "/metrics"));
         text
     }
 }
 
-fn push_urls(text: &mut String, title: &str, urls: impl Iterator<Item = String>) {
-    for (number, url) in urls.enumerate() {
+fn push_urls(text: &mut String, title: &str, urls: &[String]) {
+    for (number, url) in urls.iter().enumerate() {
         if number == 0 {
             push(text, format_args!("{title}:\n"));
         }
@@ -107,6 +107,7 @@ mod tests {
             udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             admin: addresses(&["127.0.0.1:1338"]),
+            ipv6: true,
         };
         let expected = "\
 skep 1.2.3, public tracker, 2 workers
@@ -139,6 +140,7 @@ metrics:
             udp: addresses(&["192.0.2.7:6969"]),
             http: Vec::new(),
             admin: Vec::new(),
+            ipv6: true,
         };
         let expected = "\
 skep 1.2.3, registered tracker, 1 worker
@@ -149,5 +151,22 @@ tracker URLs:
   udp://192.0.2.7:6969/announce
 ";
         assert_eq!(banner.text(), expected);
+    }
+
+    #[test]
+    fn host_without_ipv6_gets_no_urls_for_it() {
+        let banner = Banner {
+            version: "1.2.3",
+            mode: Mode::Public,
+            workers: 2,
+            udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            admin: Vec::new(),
+            ipv6: false,
+        };
+        let text = banner.text();
+        assert!(text.contains("\nlistening on UDP    0.0.0.0:1337, [::]:1337\n"), "{text}");
+        assert!(text.contains("  udp://127.0.0.1:1337/announce\n"), "{text}");
+        assert!(!text.contains("//["), "{text}");
     }
 }

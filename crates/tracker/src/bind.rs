@@ -22,25 +22,29 @@ const SEND_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// A socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {service} {address}: {cause}{}", hint(.service, .cause))]
+#[error("cannot listen on {service} {address}: {cause}{}", hint(.key, .cause))]
 pub struct BindError {
     /// What was to listen there.
     pub service: &'static str,
+    /// The option that says where.
+    pub key: &'static str,
     /// Where.
     pub address: SocketAddr,
     /// Why not.
     pub cause: io::Error,
 }
 
-fn hint(service: &str, cause: &io::Error) -> &'static str {
+fn hint(key: &str, cause: &io::Error) -> String {
     match cause.kind() {
-        io::ErrorKind::AddrInUse if service == "admin" => {
-            "; another program listens there: choose another listen.admin, or \"off\""
+        io::ErrorKind::AddrInUse => {
+            let off = if key == "listen.admin" { ", or \"off\"" } else { "" };
+            format!("; another program listens there: choose another {key}{off}")
         }
-        io::ErrorKind::AddrInUse => "; another program listens there: choose another listen.port",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-        io::ErrorKind::AddrNotAvailable => "; no interface of this host has this address",
-        _ => "",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; no interface of this host has this address of {key}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -105,16 +109,20 @@ impl Sockets {
                     UdpBackend::Std => Backend::Std,
                 },
             };
-            let bound = udp(&options, workers).map_err(|cause| fail("udp", address, cause));
+            let key = key("listen.udp", &listen.udp);
+            let bound = udp(&options, workers).map_err(|cause| fail("udp", key, address, cause));
             sockets.keep(bound, listen.udp.from_port, |sockets| &mut sockets.udp)?;
         }
         for address in addresses(&listen.http, port) {
-            let bound = http(address, workers).map_err(|cause| fail("http", address, cause));
+            let key = key("listen.http", &listen.http);
+            let bound = http(address, workers).map_err(|cause| fail("http", key, address, cause));
             sockets.keep(bound, listen.http.from_port, |sockets| &mut sockets.http)?;
         }
         for &address in &listen.admin.addresses {
             let listener = tcp::listen(address, false, TCP_BACKLOG);
-            sockets.admin.push(listener.map_err(|cause| fail("admin", address, cause))?);
+            let listener =
+                listener.map_err(|cause| fail("admin", "listen.admin", address, cause))?;
+            sockets.admin.push(listener);
         }
         Ok(sockets)
     }
@@ -140,8 +148,18 @@ impl Sockets {
     }
 }
 
-fn fail(service: &'static str, address: SocketAddr, cause: io::Error) -> BindError {
-    BindError { service, address, cause }
+const fn fail(
+    service: &'static str,
+    key: &'static str,
+    address: SocketAddr,
+    cause: io::Error,
+) -> BindError {
+    BindError { service, key, address, cause }
+}
+
+/// The option that an address comes from.
+const fn key(own: &'static str, listeners: &Listeners) -> &'static str {
+    if listeners.from_port { "listen.port" } else { own }
 }
 
 fn addresses(listeners: &Listeners, port: u16) -> impl Iterator<Item = SocketAddr> {
@@ -161,7 +179,7 @@ fn free_port(config: &Config) -> Result<u16, BindError> {
     };
     let socket = std::net::UdpSocket::bind(address);
     let bound = socket.and_then(|socket| socket.local_addr());
-    Ok(bound.map_err(|cause| fail("udp", address, cause))?.port())
+    Ok(bound.map_err(|cause| fail("udp", "listen.port", address, cause))?.port())
 }
 
 fn udp(options: &UdpOptions, workers: usize) -> io::Result<Vec<UdpSocket>> {

@@ -1,10 +1,11 @@
 //! The command line: which command is meant, and which options its flags set.
 //!
-//! Reads no environment and no file and prints nothing; what it is given is all it knows. The
-//! flags themselves come from the list of options.
+//! Reads no environment and no file and prints nothing; of the system it asks only whether a stray
+//! word names a file. The flags themselves come from the list of options.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 
 use crate::config::options::{OPTIONS, position};
 use crate::config::{
@@ -58,15 +59,22 @@ pub fn parse(
     let mut reader = Reader { args: args.collect(), next: 0, ..Reader::default() };
     let mut sources = Sources::default();
     read_environment(env, &mut sources);
+    let mut flags_ended = false;
     while let Some(arg) = reader.take() {
         match flag_of(&arg) {
-            None if arg == "--" => {}
+            _ if flags_ended => reader.read_command(&arg),
+            None if arg == "--" => flags_ended = true,
             None => reader.read_command(&arg),
             Some((name, value)) => match flag_meaning(&name) {
                 Some(Meaning::Help) => return Ok(Command::Help(help())),
                 Some(Meaning::Version) => return Ok(Command::Version),
                 Some(meaning) => reader.read_flag(&name, meaning, value, &mut sources),
-                None => reader.faults.push(unknown_flag(&name)),
+                None => {
+                    reader.faults.push(unknown_flag(&name));
+                    if value.is_none() {
+                        reader.skip_value();
+                    }
+                }
             },
         }
     }
@@ -130,6 +138,10 @@ impl Reader {
             (Some((word, _)), Some(_)) => {
                 self.faults.push(format!("{word} is a second command; one is allowed"));
             }
+            (None, _) if Path::new(arg).is_file() => {
+                let path = printable(&arg.to_string_lossy());
+                self.faults.push(format!("{path} is a file; a configuration is --config {path}"));
+            }
             (None, _) => {
                 let word = arg.to_string_lossy();
                 let hint = hint(nearest(&word, COMMANDS.iter().map(|(word, _)| *word)), "");
@@ -192,6 +204,16 @@ impl Reader {
         for (option, implied) in options {
             let value = implied.map_or(value.as_os_str(), OsStr::new);
             give_text(*option, Origin::Flag(shown.clone()), value, sources);
+        }
+    }
+
+    /// Leaves out the word after an unknown flag, which is most likely its value.
+    fn skip_value(&mut self) {
+        let is_value = |arg: &&OsString| {
+            flag_of(arg).is_none() && *arg != "--" && COMMANDS.iter().all(|(word, _)| arg != word)
+        };
+        if self.args.get(self.next).as_ref().is_some_and(is_value) {
+            self.next += 1;
         }
     }
 
@@ -320,7 +342,7 @@ Common flags:
   -p, --port PORT        port of UDP and HTTP, also PICO_TRACKER__PORT
   -s, --secret TEXT      key of UDP connection ids, also PICO_TRACKER__SECRET
   -w, --whitelist FILE   serve only the torrents listed there, also PICO_TRACKER__WHITELIST
-  -d, --debug            log every request, also DEBUG=1
+  -d, --debug            log more of what the tracker does, also DEBUG=1
   -v, --version          print the version
   -h, --help             print this text
 
@@ -436,24 +458,49 @@ mod tests {
     fn all_faults_are_told_with_the_nearest_name() {
         assert_eq!(
             faults(&[
+                "chek",
                 "--prot=1",
                 "-anounce.interval_secs",
-                "chek",
+                "60",
                 "--port",
                 "--debug",
                 "-q",
                 "-s"
             ]),
             [
+                "chek is neither a command nor the value of a flag; did you mean check?",
                 "unknown flag --prot; did you mean --port?",
                 "unknown flag --anounce.interval_secs; did you mean --announce.interval_secs?",
-                "chek is neither a command nor the value of a flag; did you mean check?",
                 "--port needs a value",
                 "unknown flag -q",
                 "-s needs a value",
             ]
         );
         assert_eq!(faults(&["check", "serve"]), ["serve is a second command; one is allowed"]);
+    }
+
+    #[test]
+    fn unknown_flag_with_a_value_is_one_fault() {
+        assert_eq!(faults(&["--prot", "1"]), ["unknown flag --prot; did you mean --port?"]);
+        assert_eq!(faults(&["--prot", "check"]), ["unknown flag --prot; did you mean --port?"]);
+        assert_eq!(faults(&["--prot", "--pord"]).len(), 2);
+        assert_eq!(faults(&["--prot=1", "chek"]).len(), 2);
+    }
+
+    #[test]
+    fn two_dashes_end_the_flags() {
+        assert!(matches!(parse(os(&["--", "check"]), &[]), Ok(Command::Check(_))));
+        assert_eq!(faults(&["--", "--port", "1"]).len(), 2);
+        assert_eq!(faults(&["check", "--", "--help"]).len(), 1);
+    }
+
+    #[test]
+    fn stray_file_is_told_how_to_be_a_configuration() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let expected = format!("{path} is a file; a configuration is --config {path}");
+        assert_eq!(faults(&["check", path]), [expected.as_str()]);
+        assert_eq!(faults(&[path]), [expected.as_str()]);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! Judges facts that it is given; what it can read of `/proc` it reads only when asked to.
 
 use std::fs;
+use std::net::SocketAddr;
 
-/// Files and sockets besides the connections of clients: listeners, logs, lists, a reserve.
-const OTHER_FILES: u64 = 64;
+/// With room for fewer connections than this, HTTP is as good as off.
+const CONNECTIONS_FEW: u64 = 64;
 
 /// What is known about this host; `None` where the system does not tell.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,10 @@ pub struct Host {
     pub open_files_max: Option<u64>,
     /// `http.connections_max`, 0 if HTTP is off.
     pub http_connections_max: u64,
+    /// HTTP connections for which there are files.
+    pub http_connections_possible: Option<u64>,
+    /// Addresses of the operator's listener that other hosts may reach.
+    pub admin_for_strangers: Vec<SocketAddr>,
     /// Fill of the table of tracked connections.
     pub conntrack: Option<Conntrack>,
     /// Front ends that were to listen on IPv6 and do not, by name.
@@ -33,6 +38,21 @@ pub struct Conntrack {
     pub entries: u64,
     /// Flows that fit into it.
     pub entries_max: u64,
+}
+
+/// Whether this host has an IPv6 address; taken for granted where the system does not tell.
+///
+/// Where IPv6 is switched off, `[::]` can still be bound, and nothing ever reaches it.
+#[must_use]
+pub fn has_ipv6() -> bool {
+    !cfg!(target_os = "linux") || lists_an_address(fs::read_to_string(IPV6_ADDRESSES).ok())
+}
+
+/// The kernel's list of IPv6 addresses; there is none in a kernel without IPv6.
+const IPV6_ADDRESSES: &str = "/proc/net/if_inet6";
+
+fn lists_an_address(list: Option<String>) -> bool {
+    list.is_some_and(|list| !list.trim().is_empty())
 }
 
 impl Conntrack {
@@ -51,7 +71,7 @@ impl Host {
     /// Returns a sentence for each limit that will hurt.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [self.receive_buffer(), self.open_files(), self.conntrack_fill(), self.ipv6()]
+        [self.receive_buffer(), self.open_files(), self.conntrack_fill(), self.ipv6(), self.admin()]
             .into_iter()
             .flatten()
             .collect()
@@ -75,12 +95,17 @@ impl Host {
 
     fn open_files(&self) -> Option<String> {
         let (max, connections) = (self.open_files_max?, self.http_connections_max);
-        let needed = connections + OTHER_FILES;
-        (connections > 0 && max < needed).then(|| {
+        let possible = self.http_connections_possible?;
+        let few = match possible {
+            ..CONNECTIONS_FEW => "hardly any HTTP client can be served: ",
+            _ => "",
+        };
+        (possible < connections).then(|| {
             format!(
-                "this process may open {max} files, but http.connections_max is {connections}; \
-                 raise the limit to at least {needed} (ulimit -n, LimitNOFILE=) or lower \
-                 http.connections_max"
+                "{few}this process may open {max} files, which leaves room for {possible} HTTP \
+                 connections, but http.connections_max is {connections}; raise the limit to at \
+                 least {} (ulimit -n, LimitNOFILE=) or lower http.connections_max",
+                max.saturating_add(connections - possible)
             )
         })
     }
@@ -99,11 +124,19 @@ impl Host {
     fn ipv6(&self) -> Option<String> {
         (!self.ipv6_missing.is_empty()).then(|| {
             format!(
-                "no IPv6 listener for {}: clients that have only IPv6 cannot come; enable \
-                 IPv6 on this host or name the addresses to listen on",
+                "no IPv6 for {}: clients that have only IPv6 cannot come; enable IPv6 on this \
+                 host or name the addresses to listen on",
                 self.ipv6_missing.join(" and ")
             )
         })
+    }
+
+    fn admin(&self) -> Option<String> {
+        let address = self.admin_for_strangers.first()?;
+        Some(format!(
+            "the admin listener at {address} asks for no password and is not on loopback; keep \
+             strangers away from it with a firewall, or change listen.admin"
+        ))
     }
 }
 
@@ -118,6 +151,8 @@ mod tests {
             receive_buffer_bytes_max: Some(8 << 20),
             open_files_max: Some(65_536),
             http_connections_max: 16_384,
+            http_connections_possible: Some(16_384),
+            admin_for_strangers: Vec::new(),
             conntrack: Some(Conntrack { entries: 10, entries_max: 65_536 }),
             ipv6_missing: Vec::new(),
         }
@@ -150,12 +185,34 @@ mod tests {
 
     #[test]
     fn few_open_files_are_compared_with_the_bound_on_connections() {
-        let text = warning(|host| host.open_files_max = Some(1024));
-        assert!(text.contains("may open 1024 files, but http.connections_max is 16384"), "{text}");
-        assert!(text.contains("at least 16448"), "{text}");
+        let text = warning(|host| {
+            (host.open_files_max, host.http_connections_possible) = (Some(1024), Some(900));
+        });
+        assert!(text.starts_with("this process may open 1024 files"), "{text}");
+        assert!(text.contains("room for 900 HTTP connections, but"), "{text}");
+        assert!(text.contains("http.connections_max is 16384"), "{text}");
+        assert!(text.contains("at least 16508"), "{text}");
         let mut off = healthy();
         (off.open_files_max, off.http_connections_max) = (Some(64), 0);
+        off.http_connections_possible = Some(0);
         assert_eq!(off.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn room_for_hardly_any_connection_is_called_that() {
+        let text = warning(|host| {
+            (host.open_files_max, host.http_connections_possible) = (Some(64), Some(12));
+        });
+        assert!(text.starts_with("hardly any HTTP client can be served: "), "{text}");
+    }
+
+    #[test]
+    fn admin_listener_for_strangers_is_named() {
+        let text = warning(|host| host.admin_for_strangers = vec![([0, 0, 0, 0], 1338).into()]);
+        assert!(
+            text.starts_with("the admin listener at 0.0.0.0:1338 asks for no password"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -171,6 +228,13 @@ mod tests {
     #[test]
     fn front_ends_without_ipv6_are_named() {
         let text = warning(|host| host.ipv6_missing = vec!["UDP", "HTTP"]);
-        assert!(text.starts_with("no IPv6 listener for UDP and HTTP:"), "{text}");
+        assert!(text.starts_with("no IPv6 for UDP and HTTP:"), "{text}");
+    }
+    #[test]
+    fn host_without_an_ipv6_address_has_no_ipv6() {
+        let loopback = "00000000000000000000000000000001 01 80 10 80       lo\n";
+        assert!(lists_an_address(Some(loopback.to_owned())));
+        assert!(!lists_an_address(Some(String::new())));
+        assert!(!lists_an_address(None));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows no byte offset and no rule about peers; those are in `skep-proto` and `skep-engine`.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stderr)]
 
 pub mod admin;
 pub mod banner;

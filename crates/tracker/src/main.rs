@@ -1,6 +1,7 @@
 //! The program: reads its arguments, runs the command, and says how it went by its exit status.
 //!
 //! Decides nothing about the command line or the configuration.
+#![warn(clippy::print_stderr)]
 
 use std::env;
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 
 use skep::cli::{self, Command};
 use skep::config::{self, Config, Loaded, Sources, render};
+use skep::policy;
 
 /// Bad flags, as `sysexits.h` numbers it.
 const EXIT_USAGE: u8 = 64;
@@ -18,14 +20,12 @@ fn main() -> ExitCode {
     let env: Vec<_> = env::vars_os().collect();
     match cli::parse(env::args_os().skip(1), &env) {
         Ok(Command::Serve(sources)) => with_config(&sources, skep::serve::serve),
-        Ok(Command::Check(sources)) => {
-            with_config(&sources, |loaded| print(&render::effective(&loaded)))
-        }
+        Ok(Command::Check(sources)) => with_config(&sources, |loaded| check(&loaded)),
         Ok(Command::Schema) => print(&format!("{:#}\n", render::schema())),
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Err(error) => {
-            eprint!("{error}");
+            complain(&error.to_string());
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -33,23 +33,35 @@ fn main() -> ExitCode {
 
 fn with_config(sources: &Sources, run: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
     match Config::load(sources) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                eprintln!("skep: warning: {warning}");
-            }
-            run(loaded)
-        }
+        Ok(loaded) => run(loaded),
         Err(problems) => {
-            eprint!("{}", config::report(&problems));
+            complain(&config::report(&problems));
             ExitCode::from(EXIT_CONFIG)
         }
     }
 }
 
+fn check(loaded: &Loaded) -> ExitCode {
+    let warnings = loaded.warnings.iter().map(ToString::to_string);
+    for warning in warnings.chain(policy::list_warnings(&loaded.config)) {
+        complain(&format!("skep: warning: {warning}\n"));
+    }
+    print(&render::effective(loaded))
+}
+
 /// Prints a result; a reader that went away is no failure of ours.
 fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("skep: cannot write the result: {error}\n"));
+            ExitCode::FAILURE
+        }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Tells what is wrong; the exit status tells it too, to those who do not read this.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }

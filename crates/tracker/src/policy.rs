@@ -12,7 +12,7 @@ use skep_engine::gate::{
 };
 use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings};
 use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
-use skep_store::{Entry, ListError, read_list};
+use skep_store::{Entry, ListError, open_list};
 
 use crate::config::{
     Config, IpOverride, Mode, PortZero, PrivatePeers, TorrentAccess, UnknownScrape,
@@ -73,7 +73,7 @@ pub fn swarm_settings(config: &Config) -> SwarmSettings {
         peer_ids: swarm.peer_ids,
         ports_per_address_max: swarm.ports_per_address_max,
         peers_per_prefix_max: swarm.peers_per_prefix_max,
-        torrents_max: swarm.torrents_max,
+        torrents_max: swarm.torrents_max.into(),
         peers_max: swarm.peers_max.into(),
         completed_overrides_left: config.announce.completed_overrides_left,
         seeds_to_seeds: config.announce.seeds_to_seeds,
@@ -126,20 +126,38 @@ fn read(path: Option<&Path>, seed: &Seed, bad_lines: &mut u64) -> Result<Torrent
     let Some(path) = path else {
         return Ok(TorrentList::default());
     };
-    let list = read_list(path)?;
-    *bad_lines += list.problem_count;
-    for problem in list.problems.iter().take(LINES_LOGGED_MAX) {
+    let mut list = open_list(path)?;
+    // Entries go one by one to where they stay: a long list is in memory once.
+    let torrents = TorrentList::new(
+        seed.clone(),
+        list.by_ref().map(|Entry { info_hash, name, banned }| ListedTorrent {
+            info_hash,
+            name,
+            banned,
+        }),
+    );
+    let skipped =
+        list.finish().map_err(|cause| ListError::Unreadable { path: path.into(), cause })?;
+    *bad_lines += skipped.problem_count;
+    for problem in skipped.problems.iter().take(LINES_LOGGED_MAX) {
         tracing::warn!(file = %path.display(), "{problem}; the line is skipped");
     }
-    if list.problem_count > LINES_LOGGED_MAX as u64 {
-        let more = list.problem_count - LINES_LOGGED_MAX as u64;
+    if skipped.problem_count > LINES_LOGGED_MAX as u64 {
+        let more = skipped.problem_count - LINES_LOGGED_MAX as u64;
         tracing::warn!(file = %path.display(), more, "further lines are skipped");
     }
-    let torrents = list
-        .entries
+    Ok(torrents)
+}
+
+/// Says which list files would keep the tracker from starting, without reading them.
+#[must_use]
+pub fn list_warnings(config: &Config) -> Vec<String> {
+    let access = &config.access;
+    [&access.torrents_file, &access.torrents_deny_file]
         .into_iter()
-        .map(|Entry { info_hash, name, banned, .. }| ListedTorrent { info_hash, name, banned });
-    Ok(TorrentList::new(seed.clone(), torrents))
+        .flatten()
+        .filter_map(|path| Some(open_list(path).err()?.to_string()))
+        .collect()
 }
 
 /// The policy in force; workers look at it once for a batch.

@@ -1,23 +1,35 @@
 //! Changing lists and settings while the tracker runs: all of it or nothing.
 //!
-//! What cannot be read leaves in force what was in force, and says so in the log.
+//! Everything is read before anything is changed. What cannot be read leaves in force what was in
+//! force, says so in the log, and is tried again. Nobody who answers or handles signals waits for it.
+
+mod ttl;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use skep_engine::Seed;
-use skep_store::Watched;
+use skep_engine::session::Policy;
+use skep_engine::swarm::SwarmSettings;
+use skep_engine::{Seed, Tick};
+use skep_store::{Look, Watched};
 
-use crate::config::{Config, Loaded, changed_restart_keys, report};
-use crate::policy::{self, CurrentPolicy};
+use crate::config::{Config, Loaded, report};
+use crate::policy::{self, CurrentPolicy, ListSizes};
 use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
 use crate::telemetry::Gauges;
 use crate::telemetry::log::LogControl;
+use ttl::PeerTtl;
 
 /// Reads the configuration and the lists again.
 pub struct Reloader {
+    /// Held while files are read, and wanted by nobody but those who read them.
     state: Mutex<State>,
+    swarms: Mutex<Swarms>,
+    wanted: AtomicBool,
+    sweep_interval_secs: AtomicU32,
+    poll_secs: AtomicU32,
     affected: Affected,
 }
 
@@ -38,94 +50,203 @@ pub struct Affected {
 }
 
 struct State {
+    /// What the tracker was started with: options that need a restart are as they are here.
+    started: Loaded,
+    in_force: Source,
+    /// A configuration whose lists could not be read.
+    unfinished: Option<Source>,
+    /// What was complained of, so that it is not told again at every look.
+    complaint: String,
+    /// Policies that somebody may still be reading. They are dropped here, since freeing a long list
+    /// takes its time and no worker has any.
+    retired: Vec<Arc<Policy>>,
+}
+
+/// A configuration and its list files as they were right before they were read.
+struct Source {
     loaded: Loaded,
     watched: Vec<Watched>,
+}
+
+/// The settings of the swarms as they are in force.
+struct Swarms {
+    settings: SwarmSettings,
+    ttl: PeerTtl,
 }
 
 impl Reloader {
     /// Takes over what was loaded at the start.
     #[must_use]
     pub fn new(loaded: Loaded, affected: Affected) -> Self {
-        let watched = watched(&loaded.config);
-        Self { state: Mutex::new(State { loaded, watched }), affected }
+        let settings = policy::swarm_settings(&loaded.config);
+        let (swarm, access) = (&loaded.config.swarm, &loaded.config.access);
+        Self {
+            sweep_interval_secs: AtomicU32::new(swarm.sweep_interval_secs),
+            poll_secs: AtomicU32::new(access.poll_secs),
+            wanted: AtomicBool::new(false),
+            swarms: Mutex::new(Swarms { ttl: PeerTtl::new(settings.peer_ttl_secs), settings }),
+            state: Mutex::new(State {
+                started: loaded.clone(),
+                in_force: Source::new(loaded),
+                unfinished: None,
+                complaint: String::new(),
+                retired: Vec::new(),
+            }),
+            affected,
+        }
     }
 
     /// Seconds between two looks at the list files.
     #[must_use]
     pub fn poll_secs(&self) -> u32 {
-        self.state.lock().loaded.config.access.poll_secs
+        self.poll_secs.load(Ordering::Relaxed)
     }
 
     /// Seconds in which everything is swept once.
     #[must_use]
     pub fn sweep_interval_secs(&self) -> u32 {
-        self.state.lock().loaded.config.swarm.sweep_interval_secs
+        self.sweep_interval_secs.load(Ordering::Relaxed)
     }
 
-    /// Reads the list files again if one of them changed.
+    /// Asks for a reload and does not wait for it.
+    pub fn request(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what was asked for, and drops what nobody reads any more.
+    pub fn attend(&self) {
+        if self.wanted.swap(false, Ordering::Relaxed) {
+            self.reload();
+        }
+        self.state.lock().retired.retain(|policy| Arc::strong_count(policy) > 1);
+    }
+
+    /// Looks at the list files, and reads them again if one changed and none is being written.
     pub fn poll(&self) {
         let mut state = self.state.lock();
-        // All are asked: each remembers what it saw.
-        let changed = state.watched.iter_mut().fold(false, |any, file| file.changed() | any);
-        if changed {
-            self.apply(&state.loaded.config);
+        if let Some(mut source) = state.unfinished.take() {
+            if source.look() == Look::Changing {
+                state.unfinished = Some(source);
+            } else {
+                self.take_over(&mut state, source);
+            }
+        } else if state.in_force.look() == Look::Changed {
+            self.read_lists(&mut state);
         }
     }
 
     /// Reads configuration and lists again, as on SIGHUP.
     pub fn reload(&self) {
         let mut state = self.state.lock();
-        let loaded = match Config::load(&state.loaded.sources) {
-            Ok(loaded) => loaded,
+        state.complaint.clear();
+        state.unfinished = None;
+        match state.started.reload() {
+            Ok((loaded, waiting)) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                for key in waiting {
+                    tracing::warn!(key, "this change takes effect with a restart");
+                }
+                self.take_over(&mut state, Source::new(loaded));
+            }
             Err(problems) => {
                 let problems = report(&problems);
-                tracing::error!("the configuration is not reloaded: {}", problems.trim_end());
+                tracing::error!("nothing is reloaded: {}", problems.trim_end());
                 self.note(false);
-                return;
             }
-        };
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        for key in changed_restart_keys(&state.loaded, &loaded) {
-            tracing::warn!(key, "this change takes effect with a restart");
-        }
-        if let Some(log) = &self.affected.log {
-            log.set_level(loaded.config.log.level);
-        }
-        // Before the lists are read, so that a change during the reading is seen at the next look.
-        state.watched = watched(&loaded.config);
-        if self.apply(&loaded.config) {
-            self.affected.store.configure(&policy::swarm_settings(&loaded.config));
-            state.loaded = loaded;
         }
     }
 
-    /// Puts a configuration and its lists in force; `false` if a list cannot be read.
-    fn apply(&self, config: &Config) -> bool {
+    /// Lets a shorter life of peers begin when its time has come.
+    pub fn settle(&self, now: Tick) {
+        let mut swarms = self.swarms.lock();
+        if swarms.ttl.settle(now) {
+            swarms.settings.peer_ttl_secs = swarms.ttl.secs();
+            self.affected.store.configure(&swarms.settings);
+            tracing::info!(secs = swarms.ttl.secs(), "swarm.peer_ttl_secs is in force");
+        }
+    }
+
+    /// Puts a configuration and its lists in force, or keeps it for the next look.
+    fn take_over(&self, state: &mut State, mut source: Source) {
+        let config = &source.loaded.config;
         match policy::load(config, &self.affected.seed) {
             Ok((policy, sizes)) => {
-                let policy = Arc::new(policy);
-                self.affected.policy.store(policy.clone());
-                if !policy.rules.serves_all() {
-                    self.affected.store.retain(&|info_hash| policy.rules.serves(info_hash));
+                if let Some(log) = &self.affected.log {
+                    log.set_level(config.log.level);
                 }
-                self.affected.gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
-                self.note(true);
+                self.poll_secs.store(config.access.poll_secs, Ordering::Relaxed);
+                self.sweep_interval_secs.store(config.swarm.sweep_interval_secs, Ordering::Relaxed);
+                self.configure_swarms(config);
+                self.put_in_force(state, policy, sizes);
+                source.note_read();
+                state.in_force = source;
                 tracing::info!(
                     listed = sizes.listed,
                     denied = sizes.denied,
                     bad_lines = sizes.bad_lines,
-                    "lists and settings are reloaded"
+                    "settings and lists are reloaded"
                 );
-                true
             }
             Err(error) => {
-                tracing::error!("the lists are not reloaded: {error}; the old ones stay in force");
-                self.note(false);
-                false
+                self.complain(state, format!("settings and lists are not reloaded: {error}"));
+                state.unfinished = Some(source);
             }
         }
+    }
+
+    /// Puts the lists of the configuration in force that is in force already.
+    fn read_lists(&self, state: &mut State) {
+        match policy::load(&state.in_force.loaded.config, &self.affected.seed) {
+            Ok((policy, sizes)) => {
+                self.put_in_force(state, policy, sizes);
+                state.in_force.note_read();
+                tracing::info!(
+                    listed = sizes.listed,
+                    denied = sizes.denied,
+                    bad_lines = sizes.bad_lines,
+                    "a list changed: the lists are reloaded"
+                );
+            }
+            Err(error) => self.complain(state, format!("the lists are not reloaded: {error}")),
+        }
+    }
+
+    fn put_in_force(&self, state: &mut State, policy: Policy, sizes: ListSizes) {
+        let policy = Arc::new(policy);
+        state.retired.push(self.affected.policy.swap(policy.clone()));
+        if !policy.rules.serves_all() {
+            self.affected.store.retain(&|info_hash| policy.rules.serves(info_hash));
+        }
+        self.affected.gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+        state.complaint.clear();
+        self.note(true);
+    }
+
+    fn configure_swarms(&self, config: &Config) {
+        let now = self.affected.clock.now();
+        let mut swarms = self.swarms.lock();
+        swarms.settings = policy::swarm_settings(config);
+        swarms.ttl.wish(config.swarm.peer_ttl_secs, now);
+        swarms.settings.peer_ttl_secs = swarms.ttl.secs();
+        self.affected.store.configure(&swarms.settings);
+        if swarms.ttl.secs() > config.swarm.peer_ttl_secs {
+            tracing::info!(
+                secs = config.swarm.peer_ttl_secs,
+                "swarm.peer_ttl_secs waits until clients that keep to the longer time came back"
+            );
+        }
+    }
+
+    fn complain(&self, state: &mut State, complaint: String) {
+        self.note(false);
+        if state.complaint == complaint {
+            tracing::debug!("still {complaint}");
+            return;
+        }
+        tracing::error!("{complaint}; the old ones stay in force, and the next look tries again");
+        state.complaint = complaint;
     }
 
     /// Shows the metrics how it went.
@@ -136,11 +257,25 @@ impl Reloader {
     }
 }
 
-fn watched(config: &Config) -> Vec<Watched> {
-    let access = &config.access;
-    [&access.torrents_file, &access.torrents_deny_file]
-        .into_iter()
-        .flatten()
-        .map(Watched::new)
-        .collect()
+impl Source {
+    fn new(loaded: Loaded) -> Self {
+        let access = &loaded.config.access;
+        let files = [&access.torrents_file, &access.torrents_deny_file];
+        let watched = files.into_iter().flatten().map(Watched::new).collect();
+        Self { loaded, watched }
+    }
+
+    /// Looks at all files. All of them are read together, so one that is being written holds up all.
+    fn look(&mut self) -> Look {
+        let looks: Vec<_> = self.watched.iter_mut().map(Watched::look).collect();
+        let first = [Look::Changing, Look::Changed].into_iter().find(|look| looks.contains(look));
+        first.unwrap_or(Look::Same)
+    }
+
+    fn note_read(&mut self) {
+        self.watched.iter_mut().for_each(Watched::note_read);
+    }
 }
+
+#[cfg(test)]
+mod tests;

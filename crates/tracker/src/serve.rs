@@ -2,20 +2,22 @@
 //!
 //! What a tracker does is in `start`; this is what an operator sees of it.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::thread::Builder;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::banner::Banner;
 use crate::config::{Config, Loaded};
-use crate::doctor::{Conntrack, Host};
+use crate::doctor::{self, Conntrack, Host};
+use crate::runtime::panic;
+use crate::runtime::signals::{Asked, Signals};
 use crate::runtime::workers::WorkerDied;
-use crate::start::{Bound, Running, start};
-use crate::telemetry::log;
+use crate::start::{Bound, Running, StartError, start};
+use crate::telemetry::log::{self, LogControl};
 
 /// How long a dead worker may go unnoticed.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
@@ -23,29 +25,96 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// Runs the tracker until a signal or the death of a worker ends it.
 #[must_use]
 pub fn serve(loaded: Loaded) -> ExitCode {
-    let config = loaded.config.clone();
-    let log = log::start(&config.log);
-    let _ = skep_net::limits::raise_open_files();
-    let running = match start(loaded, Some(log)) {
-        Ok(running) => running,
-        Err(error) => {
-            tracing::error!("{error}");
-            return ExitCode::FAILURE;
-        }
+    let Ok(log) = log::start(&loaded.config.log) else {
+        // No room for a first thread, and nowhere to say so.
+        return ExitCode::FAILURE;
     };
-    // Whoever reads the banner may send a signal at once.
-    let signals = match Signals::catch() {
-        Ok(signals) => signals,
-        Err(error) => return failed(&error),
-    };
-    // Nobody has to be there to read it.
-    let _ = io::stderr().write_all(banner(&config, running.bound()).text().as_bytes());
-    for warning in host(&config, running.bound()).warnings() {
+    panic::end_process(log.clone());
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match signals.until_the_end(&running).and_then(|()| running.stop()) {
+    let code = match run(loaded, &log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(died) => failed(&died),
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    };
+    log.flush();
+    code
+}
+
+fn run(loaded: Loaded, log: &LogControl) -> Result<(), Box<dyn std::error::Error>> {
+    let config = loaded.config.clone();
+    let _ = skep_net::limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything is read or bound: a reload may be asked for at any time.
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::catch()?
+    };
+    let Some(running) = started(loaded, log, &runtime, &mut signals)? else {
+        return Ok(());
+    };
+    let (banner, host) = (banner(&config, running.bound()), host(&config, running.bound()));
+    log.say(&banner.text());
+    for warning in host.warnings() {
+        tracing::warn!("{warning}");
+    }
+    runtime.block_on(until_the_end(&mut signals, &running))?;
+    Ok(running.stop()?)
+}
+
+/// Starts the tracker on a thread of its own, so that a long list does not keep signals waiting;
+/// nothing if it was stopped meanwhile.
+fn started(
+    loaded: Loaded,
+    log: &LogControl,
+    runtime: &Runtime,
+    signals: &mut Signals,
+) -> Result<Option<Running>, Box<dyn std::error::Error>> {
+    let (sender, receiver) = oneshot::channel::<Result<Running, StartError>>();
+    let log = log.clone();
+    Builder::new().name("skep-start".to_owned()).spawn(move || {
+        // Whoever was to take it has stopped.
+        let _ = sender.send(start(loaded, Some(log)));
+    })?;
+    let mut reload = false;
+    let running = runtime.block_on(async {
+        tokio::pin!(receiver);
+        loop {
+            tokio::select! {
+                started = &mut receiver => return Ok(Some(started??)),
+                asked = signals.next() => match asked {
+                    Asked::Stop(name) => {
+                        tracing::info!("{name}: stopping");
+                        return Ok(None);
+                    }
+                    Asked::Reload => reload = true,
+                },
+            }
+        }
+    });
+    if let (true, Ok(Some(running))) = (reload, &running) {
+        running.request_reload();
+    }
+    running
+}
+
+/// Waits for the signal to stop; has settings and lists read again when asked to meanwhile.
+async fn until_the_end(signals: &mut Signals, running: &Running) -> Result<(), WorkerDied> {
+    let mut watch = tokio::time::interval(WATCH_EVERY);
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop(name) => {
+                    tracing::info!("{name}: stopping");
+                    return Ok(());
+                }
+                Asked::Reload => running.request_reload(),
+            },
+            _ = watch.tick() => running.watch(Duration::ZERO)?,
+        }
     }
 }
 
@@ -57,12 +126,17 @@ fn banner(config: &Config, bound: &Bound) -> Banner {
         udp: bound.udp.clone(),
         http: bound.http.clone(),
         admin: bound.admin.clone(),
+        ipv6: doctor::has_ipv6(),
     }
 }
 
 fn host(config: &Config, bound: &Bound) -> Host {
     let open_files = skep_net::limits::open_files().ok();
-    let missing = |from: &[SocketAddr]| from.iter().any(|address| bound.left_out.contains(address));
+    let ipv6 = doctor::has_ipv6();
+    // On a host without IPv6 every IPv6 address can be listened on, and nobody comes.
+    let missing = |from: &[SocketAddr]| {
+        from.iter().any(|address| address.is_ipv6() && (!ipv6 || bound.left_out.contains(address)))
+    };
     let fronts = [("UDP", &config.listen.udp), ("HTTP", &config.listen.http)];
     Host {
         receive_buffer_wanted_bytes: config.listen.receive_buffer_bytes.into(),
@@ -74,53 +148,18 @@ fn host(config: &Config, bound: &Bound) -> Host {
             true => 0,
             false => config.http.connections_max.into(),
         },
+        http_connections_possible: Some(bound.http_connections_max as u64),
+        admin_for_strangers: bound
+            .admin
+            .iter()
+            .filter(|address| !address.ip().is_loopback())
+            .copied()
+            .collect(),
         conntrack: Conntrack::read(),
         ipv6_missing: fronts
             .into_iter()
             .filter(|(_, listeners)| missing(&listeners.addresses))
             .map(|(name, _)| name)
             .collect(),
-    }
-}
-
-fn failed(cause: &dyn std::error::Error) -> ExitCode {
-    tracing::error!("{cause}");
-    ExitCode::FAILURE
-}
-
-/// The signals that mean something, and the runtime in which they are waited for.
-struct Signals {
-    runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// From here on none of them ends the process by itself.
-    fn catch() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let hang_up = signal(SignalKind::hangup())?;
-        drop(entered);
-        Ok(Self { runtime, terminate, interrupt, hang_up })
-    }
-
-    /// Waits for the signal to stop; reloads on SIGHUP meanwhile.
-    fn until_the_end(mut self, running: &Running) -> Result<(), WorkerDied> {
-        self.runtime.block_on(async {
-            let mut watch = tokio::time::interval(WATCH_EVERY);
-            loop {
-                tokio::select! {
-                    _ = self.terminate.recv() => break tracing::info!("SIGTERM: stopping"),
-                    _ = self.interrupt.recv() => break tracing::info!("SIGINT: stopping"),
-                    _ = self.hang_up.recv() => running.reload(),
-                    _ = watch.tick() => running.watch(Duration::ZERO)?,
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -3,11 +3,16 @@
 //! Front ends hand in batches of decoded requests and get each answer by callback. No rule, no
 //! transport and no socket is known here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 use skep_engine::swarm::{
-    Announce, Announced, Counts, Moment, PeerClass, PeerRoom, Shard, SwarmSettings, Swept, Tally,
+    Announce, Announced, Counts, Moment, PeerClass, PeerRoom, STEPS_AHEAD, Shard, SwarmSettings,
+    Swept, Tally, Totals,
 };
 use skep_engine::{Seed, Tick};
+use skep_net::memory::fetch_ahead;
 use skep_proto::{InfoHash, PeerId};
 
 /// What a front end wants of one swarm.
@@ -17,6 +22,17 @@ pub enum Request {
     Announce(Announce),
     /// Read the counts of one torrent.
     Scrape(InfoHash),
+}
+
+impl Request {
+    /// The torrent that it is about.
+    #[must_use]
+    pub const fn info_hash(&self) -> &InfoHash {
+        match self {
+            Self::Announce(announce) => &announce.request.info_hash,
+            Self::Scrape(info_hash) => info_hash,
+        }
+    }
 }
 
 /// What a swarm says.
@@ -62,7 +78,7 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Calls `visit` with every peer.
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>);
 
-    /// Drops every torrent that `keep` does not want.
+    /// Drops every torrent that `keep` does not want. No announce waits for more than a step of it.
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool);
 
     /// Into how many pieces a sweep of everything is cut.
@@ -76,12 +92,19 @@ pub trait PeerStore: Send + Sync + 'static {
 const SHARDS: usize = 256;
 
 /// Torrents and peers looked at while an announce may have to wait: a few tens of microseconds.
-const SWEEP_STEP: u32 = 512;
+const STEP: u32 = 512;
+
+/// Requests whose memory is fetched together: enough to hide the waiting, few enough to stay in the
+/// nearest cache.
+const FETCHED_AHEAD: usize = 64;
 
 /// Swarms in the memory of this process, spread over shards by a keyed hash.
 pub struct MemoryStore {
     seed: Seed,
     shards: Box<[Aligned]>,
+    /// Whether shards are so large that requests wait for memory. Read by every batch, written by the
+    /// sweep.
+    large: AtomicBool,
 }
 
 /// A shard on cache lines of its own: workers in neighbouring shards do not disturb each other.
@@ -89,58 +112,80 @@ pub struct MemoryStore {
 struct Aligned(Mutex<Shard>);
 
 impl MemoryStore {
-    /// Makes an empty store. The bounds in `settings` are those of the whole store.
+    /// Makes an empty store.
     #[must_use]
     pub fn new(settings: &SwarmSettings, seed: Seed) -> Self {
-        let settings = of_one_shard(settings);
-        let shard = || Aligned(Mutex::new(Shard::new(settings.clone(), seed.clone())));
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), seed }
+        let totals = Arc::<Totals>::default();
+        let shard = || Shard::sharing(settings.clone(), seed.clone(), totals.clone());
+        Self {
+            shards: (0..SHARDS).map(|_| Aligned(Mutex::new(shard()))).collect(),
+            large: AtomicBool::new(false),
+            seed,
+        }
     }
 
     fn shard(&self, info_hash: &InfoHash) -> &Mutex<Shard> {
-        // The tables inside a shard use the lowest and the seven highest bits of the same hash.
-        let number = (self.seed.hash(info_hash.as_bytes()) >> 40) as usize % SHARDS;
-        &self.shards[number].0
+        &self.shards[shard_number(self.seed.hash(info_hash.as_bytes()))].0
+    }
+
+    fn carry_out(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch, number: usize) {
+        let answer = match batch.requests()[number] {
+            Request::Announce(announce) => {
+                let shard = self.shard(&announce.request.info_hash);
+                let room = batch.room(number);
+                Answer::Announced(shard.lock().announce(moment, &announce, room))
+            }
+            Request::Scrape(info_hash) => {
+                Answer::Scraped(self.shard(&info_hash).lock().scrape(&info_hash))
+            }
+        };
+        batch.complete(number, answer);
+    }
+
+    /// Lets the processor fetch what the requests will read, all of them at once.
+    ///
+    /// With millions of torrents every request waits for memory several times in a row; requests that
+    /// wait together wait as long as one.
+    fn fetch_ahead(&self, requests: &[Request]) {
+        let mut hashes = [0; FETCHED_AHEAD];
+        for (hash, request) in hashes.iter_mut().zip(requests) {
+            *hash = self.seed.hash(request.info_hash().as_bytes());
+            fetch_ahead(std::ptr::from_ref(&self.shards[shard_number(*hash)]).cast());
+        }
+        for step in 0..STEPS_AHEAD {
+            for &hash in &hashes[..requests.len()] {
+                // Whoever holds the shard fetches for itself.
+                if let Some(shard) = self.shards[shard_number(hash)].0.try_lock() {
+                    shard.ahead(step, hash, fetch_ahead);
+                }
+            }
+        }
     }
 }
 
-/// The settings of a shard: each gets its part of the bounds.
-fn of_one_shard(settings: &SwarmSettings) -> SwarmSettings {
-    SwarmSettings {
-        torrents_max: share(settings.torrents_max.into()) as u32,
-        peers_max: share(settings.peers_max),
-        ..settings.clone()
-    }
-}
-
-/// The part of a bound that one shard gets. Hashes spread evenly, but not exactly: a sixteenth more,
-/// so that the whole bound is used.
-fn share(bound: u64) -> u64 {
-    let share = bound.div_ceil(SHARDS as u64);
-    share.saturating_add(share / 16).max(1)
+/// The tables inside a shard use the lowest and the eight highest bits of the same hash.
+const fn shard_number(hash: u64) -> usize {
+    (hash >> 40) as usize % SHARDS
 }
 
 impl PeerStore for MemoryStore {
     fn submit(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch) {
-        for number in 0..batch.requests().len() {
-            let answer = match batch.requests()[number] {
-                Request::Announce(announce) => {
-                    let shard = self.shard(&announce.request.info_hash);
-                    let room = batch.room(number);
-                    Answer::Announced(shard.lock().announce(moment, &announce, room))
-                }
-                Request::Scrape(info_hash) => {
-                    Answer::Scraped(self.shard(&info_hash).lock().scrape(&info_hash))
-                }
-            };
-            batch.complete(number, answer);
+        let mut first = 0;
+        while first < batch.requests().len() {
+            let end = batch.requests().len().min(first + FETCHED_AHEAD);
+            if end - first > 1 && self.large.load(Ordering::Relaxed) {
+                self.fetch_ahead(&batch.requests()[first..end]);
+            }
+            for number in first..end {
+                self.carry_out(moment, batch, number);
+            }
+            first = end;
         }
     }
 
     fn configure(&self, settings: &SwarmSettings) {
-        let settings = of_one_shard(settings);
         for shard in &self.shards {
-            shard.0.lock().configure(&settings);
+            shard.0.lock().configure(settings);
         }
     }
 
@@ -165,7 +210,10 @@ impl PeerStore for MemoryStore {
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {
         for shard in &self.shards {
-            shard.0.lock().retain(keep);
+            let mut from = Some(u32::MAX);
+            while let Some(start) = from {
+                from = shard.0.lock().retain(start, STEP, keep);
+            }
         }
     }
 
@@ -175,8 +223,9 @@ impl PeerStore for MemoryStore {
 
     fn sweep_piece(&self, piece: usize, now: Tick) {
         // The lock is given up after every step, so that no announce waits for the whole shard.
-        while self.shards[piece].0.lock().sweep(now, SWEEP_STEP) == Swept::More {
+        while self.shards[piece].0.lock().sweep(now, STEP) == Swept::More {
             std::thread::yield_now();
         }
+        self.large.store(self.shards[piece].0.lock().is_large(), Ordering::Relaxed);
     }
 }

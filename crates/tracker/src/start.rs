@@ -30,10 +30,15 @@ use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
+use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 
-/// Files that are kept free for listeners, lists, logs and pages.
-const FILES_FOR_OTHERS: u64 = 64;
+/// Files that are kept free for operators, lists, logs and pages, though never more than half of
+/// what is free.
+const FILES_FOR_OTHERS: u64 = 80;
+
+/// Files that a runtime opens for itself.
+const FILES_PER_RUNTIME: u64 = 6;
 
 /// Why the tracker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,8 @@ pub struct Bound {
     pub receive_buffer_bytes: Option<usize>,
     /// Threads for each transport.
     pub workers: usize,
+    /// HTTP connections for which there is room.
+    pub http_connections_max: usize,
 }
 
 /// A tracker that answers.
@@ -92,12 +99,15 @@ pub struct Running {
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
-    let seed = Seed::new(random_u64()?);
+    let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
     let (first_policy, sizes) = policy::load(&config, &seed)?;
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
-    let bound = bound(&sockets).map_err(StartError::Socket)?;
+    let mut bound = bound(&sockets).map_err(StartError::Socket)?;
+    // One runtime waits for signals.
+    let limits = http_limits(&config, connections_possible(count + bound.admin.len() + 1));
+    bound.http_connections_max = limits.connections_max;
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
@@ -135,9 +145,9 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         workers: Workers::new(shutdown),
     };
     parts.spawn_udp(sockets.udp)?;
-    parts.spawn_http(sockets.http, &admin.site)?;
+    parts.spawn_http(sockets.http, limits, &admin.site)?;
     parts.spawn_admin(sockets.admin, &admin)?;
-    parts.spawn_keeper(&reloader)?;
+    parts.spawn_keepers(&reloader)?;
     let workers = parts.workers;
     Ok(Running { bound, clock, store, reloader, admin, workers })
 }
@@ -172,13 +182,21 @@ impl Running {
         self.reloader.reload();
     }
 
-    /// Looks at the list files now instead of at the next turn.
+    /// Asks for a reload and does not wait for it.
+    pub fn request_reload(&self) {
+        self.reloader.request();
+    }
+
+    /// Looks at the list files now instead of at the next turns: twice, since a file counts as
+    /// changed when it stayed the same for one turn.
     pub fn poll_lists(&self) {
+        self.reloader.poll();
         self.reloader.poll();
     }
 
     /// Removes every silent peer now instead of in turns.
     pub fn sweep(&self) {
+        self.reloader.settle(self.clock.now());
         for piece in 0..self.store.sweep_pieces() {
             self.store.sweep_piece(piece, self.clock.now());
         }
@@ -235,11 +253,12 @@ impl Parts<'_> {
     fn spawn_http(
         &mut self,
         listeners: Vec<Vec<TcpListener>>,
+        limits: HttpLimits,
         site: &Site,
     ) -> Result<(), StartError> {
         let Shared { store, seed, clock, .. } = self.shared.clone();
         let stats = Stats::new(store, seed, clock);
-        let http = HttpShared::new(http_limits(self.config), site.clone(), stats);
+        let http = HttpShared::new(limits, site.clone(), stats);
         for (number, listeners) in listeners.into_iter().enumerate() {
             let worker = self.worker();
             if listeners.is_empty() {
@@ -268,10 +287,15 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn spawn_keeper(&mut self, reloader: &Arc<Reloader>) -> Result<(), StartError> {
-        let (shared, reloader) = (self.shared.clone(), reloader.clone());
+    fn spawn_keepers(&mut self, reloader: &Arc<Reloader>) -> Result<(), StartError> {
+        let (shared, of_swarms) = (self.shared.clone(), reloader.clone());
         self.spawn("skep-keeper".to_owned(), move || {
-            keeper::run(&*shared.store, &reloader, &shared.clock, &shared.shutdown);
+            keeper::keep_swarms(&*shared.store, &of_swarms, &shared.clock, &shared.shutdown);
+            Ok(())
+        })?;
+        let (shutdown, of_lists) = (self.shared.shutdown.clone(), reloader.clone());
+        self.spawn("skep-reload".to_owned(), move || {
+            keeper::keep_lists(&of_lists, &shutdown);
             Ok(())
         })
     }
@@ -281,6 +305,7 @@ impl Parts<'_> {
         name: String,
         run: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> Result<(), StartError> {
+        tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
 }
@@ -302,7 +327,7 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-fn http_limits(config: &Config) -> HttpLimits {
+fn http_limits(config: &Config, connections_possible: usize) -> HttpLimits {
     let http = &config.http;
     let secs = |secs: u32| Duration::from_secs(secs.into());
     HttpLimits {
@@ -310,15 +335,22 @@ fn http_limits(config: &Config) -> HttpLimits {
         head_timeout: secs(http.head_timeout_secs),
         idle_timeout: secs(http.idle_timeout_secs),
         write_timeout: secs(http.write_timeout_secs),
-        connections_max: (http.connections_max as usize).min(connections_possible()),
+        connections_max: (http.connections_max as usize).min(connections_possible),
+        connections_per_address_max: http.connections_per_address_max as usize,
     }
 }
 
 /// Connections for which there are files: running out of them would keep new ones waiting instead
-/// of turning them away.
-fn connections_possible() -> usize {
-    skep_net::limits::open_files()
-        .map_or(usize::MAX, |files| files.current_max.saturating_sub(FILES_FOR_OTHERS) as usize)
+/// of turning them away. Asked when everything is bound, before `runtimes` are started.
+fn connections_possible(runtimes: usize) -> usize {
+    match (skep_net::limits::open_files(), open_files()) {
+        (Ok(files), Some(open)) => {
+            let taken = open + FILES_PER_RUNTIME * runtimes as u64;
+            let free = files.current_max.saturating_sub(taken);
+            (free - FILES_FOR_OTHERS.min(free / 2)) as usize
+        }
+        _ => usize::MAX,
+    }
 }
 
 fn bound(sockets: &Sockets) -> io::Result<Bound> {
@@ -335,17 +367,14 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
         workers: sockets.udp.len(),
+        http_connections_max: 0,
     })
 }
 
 fn connection_ids(config: &Config, clock: &Clock) -> Result<ConnectionIds, StartError> {
     let key = match config.listen.secret.expose() {
         Some(secret) => key_of(secret),
-        None => {
-            let mut key = [0; 16];
-            getrandom::fill(&mut key)?;
-            key
-        }
+        None => random_key()?,
     };
     let slot_secs = config.listen.connection_id_secs;
     Ok(ConnectionIds::new(key, slot_secs, clock.unix_secs_at_start()))
@@ -360,6 +389,8 @@ fn key_of(secret: &str) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-fn random_u64() -> Result<u64, StartError> {
-    Ok(getrandom::u64()?)
+fn random_key() -> Result<[u8; 16], StartError> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key)?;
+    Ok(key)
 }

@@ -24,11 +24,18 @@ use crate::shards::PeerStore;
 /// and so on is counted and the numbers are scaled up.
 const ENDPOINTS_MAX: usize = 262_144;
 
-/// Below this many peers every request is answered with a fresh count.
-const LIVE_PEERS_MAX: u64 = 20_000;
+/// Below this many torrents and peers every request is answered with a fresh count, which is then no
+/// more work than a few announces.
+const LIVE_ENTRIES_MAX: u64 = 1_000;
 
-/// How long a count of a larger store is good for.
-const COUNT_SECS: u32 = 30;
+/// Above this many a count is good for [`LARGE_SECS`], and for [`MEDIUM_SECS`] in between.
+const MEDIUM_ENTRIES_MAX: u64 = 20_000;
+
+/// How long a count of a store of medium size is good for: to the end of the second.
+const MEDIUM_SECS: u32 = 1;
+
+/// How long a count of a large store is good for.
+const LARGE_SECS: u32 = 30;
 
 /// Versions that are shown of one client; the peers of the rest are summed up.
 const VERSIONS_MAX: usize = 32;
@@ -85,7 +92,18 @@ pub struct Stats {
 /// A count and its time.
 struct Counted {
     at: Tick,
+    /// 0 if it is good for nobody who comes later.
+    good_for_secs: u32,
     snapshot: Arc<Snapshot>,
+}
+
+/// How long a count of so many torrents and peers is good for.
+const fn good_for_secs(entries: u64) -> u32 {
+    match entries {
+        0..LIVE_ENTRIES_MAX => 0,
+        LIVE_ENTRIES_MAX..MEDIUM_ENTRIES_MAX => MEDIUM_SECS,
+        _ => LARGE_SECS,
+    }
 }
 
 impl std::fmt::Debug for Stats {
@@ -108,6 +126,15 @@ impl Stats {
         }
     }
 
+    /// Returns the last count if it is still good.
+    #[must_use]
+    pub fn kept(&self) -> Option<Arc<Snapshot>> {
+        let last = self.last.load();
+        let last = last.as_ref()?;
+        let is_good = self.clock.now().since(last.at) < last.good_for_secs;
+        is_good.then(|| Arc::clone(&last.snapshot))
+    }
+
     /// Returns a count: a fresh one of a small store, one of the last half minute of a large one.
     ///
     /// # Cost
@@ -115,24 +142,28 @@ impl Stats {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let begun = self.begun.load(Ordering::Acquire);
-        let live = self.store.tally().peers_total() < LIVE_PEERS_MAX;
+        if let Some(kept) = self.kept() {
+            return kept;
+        }
+        let tally = self.store.tally();
+        let good_for_secs = good_for_secs(tally.torrents + tally.peers_total());
         let _turn = match (self.turn.try_lock(), self.last.load_full()) {
             (Some(turn), _) => turn,
             // Somebody counts already, and a large store does not change much meanwhile.
-            (None, Some(last)) if !live => return Arc::clone(&last.snapshot),
+            (None, Some(last)) if good_for_secs == LARGE_SECS => return Arc::clone(&last.snapshot),
             (None, _) => self.turn.lock(),
         };
-        let now = self.clock.now();
-        if let Some(last) = self.last.load_full() {
-            // Whoever had to wait may take a count that began after the request came.
-            let began_later = self.begun.load(Ordering::Acquire) != begun;
-            if began_later || (!live && now.since(last.at) < COUNT_SECS) {
-                return Arc::clone(&last.snapshot);
-            }
+        // Whoever had to wait may take a count that began after the request came.
+        if self.begun.load(Ordering::Acquire) != begun
+            && let Some(last) = self.last.load_full()
+        {
+            return Arc::clone(&last.snapshot);
         }
+        let at = self.clock.now();
         self.begun.fetch_add(1, Ordering::AcqRel);
         let snapshot = Arc::new(count(&*self.store, &self.seed, ENDPOINTS_MAX));
-        self.last.store(Some(Arc::new(Counted { at: now, snapshot: Arc::clone(&snapshot) })));
+        let counted = Counted { at, good_for_secs, snapshot: Arc::clone(&snapshot) };
+        self.last.store(Some(Arc::new(counted)));
         snapshot
     }
 }

@@ -1,7 +1,7 @@
 //! The rules an announce must pass before a swarm hears of it.
 //!
-//! One file a rule, in the fixed order of [`GATES`]. A gate only reads: what it refuses leaves no
-//! trace in memory. Where the lists come from is not known here.
+//! One file a rule, in the fixed order of [`GATES`], and `rate` for how often. A gate only reads: what
+//! it refuses leaves no trace in memory. Where the lists come from is not known here.
 
 mod address;
 mod client;
@@ -98,7 +98,7 @@ impl<'a> Refusal<'a> {
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Unregistered | Self::Banned { .. })
+        !matches!(self, Self::InvalidIp | Self::InvalidPort)
     }
 }
 
@@ -157,10 +157,10 @@ impl Rules {
         torrent::verdict(self, info_hash).is_ok()
     }
 
-    /// Whether a torrent is on the list of those that are served.
+    /// Whether a torrent is served because it is on a list, and not just like any other.
     #[must_use]
     pub fn registers(&self, info_hash: &InfoHash) -> bool {
-        self.access == TorrentAccess::Listed && self.torrents.contains(info_hash)
+        self.access == TorrentAccess::Listed && self.serves(info_hash)
     }
 
     /// The torrents that are served whether or not they have peers.

@@ -1,7 +1,7 @@
 //! How often an address may do what costs memory or hides an attack: token buckets in a fixed table.
 //!
-//! The table never grows. Two addresses that fall into one bucket share it, which the seed keeps an
-//! attacker from arranging.
+//! The table never grows. Two networks that fall into one bucket share it: nobody can arrange that for
+//! a chosen victim, but whoever sends from very many networks drains buckets of others as well.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -10,7 +10,8 @@ use core::net::IpAddr;
 use crate::hash::Seed;
 use crate::time::Tick;
 
-const BUCKETS: usize = 8192;
+/// Buckets of each address family; 16 bytes each.
+const BUCKETS: usize = 32_768;
 
 /// Token buckets by address or network.
 #[derive(Debug)]
@@ -19,13 +20,14 @@ pub struct RateTable {
     per_minute_max: u32,
     ipv4_bits: u32,
     ipv6_bits: u32,
-    /// Made when first needed.
+    /// Buckets of IPv4, then those of IPv6; made when first needed.
     buckets: Box<[Bucket]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    tokens: u32,
+    /// Sixtieths of a token: so many of them are earned each second as tokens each minute.
+    sixtieths: u64,
     filled: Tick,
 }
 
@@ -44,38 +46,37 @@ impl RateTable {
         if self.per_minute_max == 0 {
             return true;
         }
+        let per_minute = u64::from(self.per_minute_max);
+        let full = per_minute * 60;
         if self.buckets.is_empty() {
-            let full = Bucket { tokens: self.per_minute_max, filled: now };
-            self.buckets = vec![full; BUCKETS].into_boxed_slice();
+            let bucket = Bucket { sixtieths: full, filled: now };
+            self.buckets = vec![bucket; BUCKETS * 2].into_boxed_slice();
         }
+        let family = if ip.is_ipv4() { 0 } else { BUCKETS };
         let number = self.seed.hash(&self.network(ip)) as usize % BUCKETS;
-        let bucket = &mut self.buckets[number];
-        let earned = u64::from(self.per_minute_max) * u64::from(now.since(bucket.filled)) / 60;
-        if earned > 0 {
-            let tokens = u64::from(bucket.tokens) + earned;
-            bucket.tokens = tokens.min(u64::from(self.per_minute_max)) as u32;
-            bucket.filled = now;
+        let bucket = &mut self.buckets[family + number];
+        let earned = per_minute * u64::from(now.since(bucket.filled));
+        bucket.sixtieths = full.min(bucket.sixtieths + earned);
+        bucket.filled = now;
+        let granted = bucket.sixtieths >= 60;
+        if granted {
+            bucket.sixtieths -= 60;
         }
-        let granted = bucket.tokens > 0;
-        bucket.tokens -= u32::from(granted);
         granted
     }
 
-    fn network(&self, ip: IpAddr) -> [u8; 17] {
-        let mut key = [0; 17];
+    /// The leading bits of an address, the rest being zero.
+    fn network(&self, ip: IpAddr) -> [u8; 16] {
         match ip {
             IpAddr::V4(ip) => {
                 let mask = u32::MAX.checked_shl(32 - self.ipv4_bits.min(32)).unwrap_or(0);
-                key[..4].copy_from_slice(&(ip.to_bits() & mask).to_be_bytes());
-                key[16] = 4;
+                u128::from(ip.to_bits() & mask).to_be_bytes()
             }
             IpAddr::V6(ip) => {
                 let mask = u128::MAX.checked_shl(128 - self.ipv6_bits.min(128)).unwrap_or(0);
-                key[..16].copy_from_slice(&(ip.to_bits() & mask).to_be_bytes());
-                key[16] = 6;
+                (ip.to_bits() & mask).to_be_bytes()
             }
         }
-        key
     }
 }
 
@@ -97,6 +98,22 @@ mod tests {
         assert!(!table.take(busy, Tick(19)));
         assert!(table.take(busy, Tick(20)), "three a minute are one in twenty seconds");
         assert!(!table.take(busy, Tick(20)));
+    }
+
+    #[test]
+    fn no_fraction_of_a_token_is_lost() {
+        for per_minute in [1, 7, 50, 59, 119, 179, 1000] {
+            let mut table = RateTable::new(Seed::new(1), per_minute, 24, 48);
+            let busy: IpAddr = "2001:db8::1".parse().expect("an address");
+            let mut granted = 0;
+            for second in 0..600 {
+                while table.take(busy, Tick(second)) {
+                    granted += 1;
+                }
+            }
+            // What was in the bucket, and what ten minutes less a second earn.
+            assert_eq!(granted, per_minute + per_minute * 599 / 60, "{per_minute} a minute");
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::gate::Refusal;
 use crate::limits::PEERS_PER_ANSWER_MAX;
 use crate::swarm::{Announce, Announced, Counts};
 
+/// Seconds that a client is told to wait at least after a refusal that will not change.
+const FINAL_INTERVAL_MIN_SECS: u32 = 600;
+
 /// Reads HTTP tracker requests under the policy of the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpSession<'a> {
@@ -66,16 +69,20 @@ impl From<DecodeError> for HttpRefusal<'_> {
 }
 
 impl<'a> HttpRefusal<'a> {
+    /// Names for a metric label of the refusals that are neither errors of decoding nor of gates.
+    pub const LABELS: [&'static str; 3] = ["proxy_without_client", "overloaded", "nothing_found"];
+
     /// Counts the refusal where it belongs.
     pub fn count(&self, counters: &TrafficCounters) {
         match self {
             Self::Broken(error) => counters.decode_errors[error.index()].add(1),
             Self::Refused(refusal) => counters.refusals[refusal.index()].add(1),
-            Self::ProxyWithoutClient => counters.refusals[Refusal::InvalidIp.index()].add(1),
             Self::FullScrapeTooLarge => {
                 counters.decode_errors[DecodeError::FullScrape.index()].add(1);
             }
-            Self::Overloaded | Self::NothingFound => {}
+            Self::ProxyWithoutClient => counters.http_refusals[0].add(1),
+            Self::Overloaded => counters.http_refusals[1].add(1),
+            Self::NothingFound => counters.http_refusals[2].add(1),
         }
     }
 
@@ -91,9 +98,10 @@ impl<'a> HttpRefusal<'a> {
             Self::NothingFound => "no torrents found",
         };
         match self {
+            // Some clients read only the one, some only the other, and some neither below 5 minutes.
             Self::Refused(refusal) if refusal.is_final() => Failure {
-                interval_secs: Some(settings.interval_secs),
-                interval_min_secs: Some(settings.interval_secs),
+                interval_secs: Some(settings.interval_secs.max(FINAL_INTERVAL_MIN_SECS)),
+                interval_min_secs: Some(settings.interval_secs.max(FINAL_INTERVAL_MIN_SECS)),
                 retry_in: Some(RetryIn::Never),
                 ..Failure::new(reason)
             },
@@ -159,7 +167,7 @@ impl<'a> HttpSession<'a> {
             seeders: announced.counts.seeders,
             completions: announced.counts.completions,
             leechers: announced.counts.incomplete(),
-            interval_secs: self.policy.answers.interval(rng),
+            interval_secs: self.policy.answers.interval_after(announced, rng),
             interval_min_secs: self.policy.answers.interval_min_secs,
             external_ip: self.policy.answers.external_ip.then_some(asked.source),
             warning: None,

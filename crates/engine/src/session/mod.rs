@@ -18,7 +18,7 @@ use skep_proto::{AnnounceRequest, NumWant};
 
 use crate::gate::{AddressRanges, Rules};
 use crate::limits::PEERS_PER_ANSWER_MAX;
-use crate::swarm::{Announce, is_local};
+use crate::swarm::{Announce, Announced, is_local};
 
 /// Everything that decides about a request and can change while the tracker runs.
 ///
@@ -125,6 +125,12 @@ impl AnswerSettings {
         let spread = self.interval_secs * self.interval_jitter_percent / 100;
         let interval = self.interval_secs - spread + rng.u32(0..=spread * 2);
         interval.max(self.interval_min_secs)
+    }
+
+    /// The interval for the answer to an announce: a peer that could not be stored is to try again
+    /// soon.
+    pub fn interval_after(&self, announced: &Announced, rng: &mut Rng) -> u32 {
+        if announced.not_stored { self.interval_min_secs } else { self.interval(rng) }
     }
 
     /// How many peers an announce gets, where `transport_max` fit.

@@ -3,13 +3,13 @@
 //! Nothing but the connect reply ever goes to an address that has not shown a connection id. The
 //! session knows no socket and touches no swarm.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use skep_proto::udp::{self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes};
 use skep_proto::{DecodeError, TransactionId, peer_addr};
 
 use super::{ConnectionIds, Policy};
-use crate::counters::{Action, Drop, TrafficCounters};
+use crate::counters::{Action, DropReason, TrafficCounters};
 use crate::gate::{RateTable, Refusal};
 use crate::swarm::{Announce, Announced, Counts};
 use crate::time::Tick;
@@ -56,7 +56,7 @@ impl UdpSession {
     /// Decides about one datagram; `out` holds the reply if there is one already.
     ///
     /// # Cost
-    /// No allocation. One MAC for a good connection id, two for a bad one.
+    /// No allocation. One MAC for a connection id of the current slot, two for any other.
     /// # Panics
     /// If `out` is shorter than 256 bytes.
     /// # Source
@@ -75,32 +75,32 @@ impl UdpSession {
             UdpStep::Drop
         };
         if source.port() == 0 {
-            return drop(Drop::SourcePortZero);
+            return drop(DropReason::SourcePortZero);
         }
         let Some(header) = Header::read(datagram) else {
-            return drop(Drop::TooShort);
+            return drop(DropReason::TooShort);
         };
         let ip = peer_addr::canonical(source.ip());
         if header.action == ACTION_CONNECT {
             if !header.is_connect() {
-                return drop(Drop::BadMagic);
+                return drop(DropReason::BadMagic);
             }
             counters.request(Action::Connect);
             if !self.connects.take(ip, now) {
-                return drop(Drop::RateLimited);
+                return drop(DropReason::RateLimited);
             }
             counters.answer(Action::Connect);
             let id = self.ids.issue(ip, now);
             return UdpStep::Reply(udp::write_connect(out, header.transaction_id, id));
         }
         if !self.ids.verify(ip, header.connection_id, now) {
-            return drop(Drop::BadConnectionId);
+            return drop(DropReason::BadConnectionId);
         }
         let transaction_id = header.transaction_id;
         let step = match header.action {
             ACTION_ANNOUNCE => {
                 counters.request(Action::Announce);
-                announce(policy, source, datagram)
+                announce(policy, ip, transaction_id, datagram)
             }
             ACTION_SCRAPE => {
                 counters.request(Action::Scrape);
@@ -133,7 +133,8 @@ enum Problem<'r> {
 
 fn announce<'d, 'r>(
     policy: &'r Policy,
-    source: SocketAddr,
+    ip: IpAddr,
+    transaction_id: TransactionId,
     datagram: &'d [u8],
 ) -> Result<UdpStep<'d>, Problem<'r>> {
     let Policy { answers, rules, .. } = policy;
@@ -141,12 +142,10 @@ fn announce<'d, 'r>(
     if read.announce.port == 0 && !answers.port_zero_unlisted {
         return Err(Problem::Broken(DecodeError::InvalidPort));
     }
-    let ip = peer_addr::canonical(source.ip());
     let announce = answers.announce(read.announce, ip, read.claimed_ip);
     rules.admit(&announce).map_err(Problem::Refused)?;
-    let transport_max = if source.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
+    let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
     let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
-    let transaction_id = TransactionId([datagram[12], datagram[13], datagram[14], datagram[15]]);
     Ok(UdpStep::Announce { transaction_id, announce, peers })
 }
 

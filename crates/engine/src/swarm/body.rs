@@ -39,6 +39,10 @@ impl Body {
         }
     }
 
+    pub(super) fn lane_mut(&mut self, kind: LaneKind) -> Option<&mut Lane> {
+        self.lanes_mut().iter_mut().find(|lane| lane.kind == kind)
+    }
+
     pub(super) fn lanes_mut(&mut self) -> &mut [Lane] {
         match self {
             Self::Empty(_) | Self::Single(_) => &mut [],
@@ -93,92 +97,85 @@ pub(super) fn expire_single(
     }
 }
 
-/// Looks the announcer up. `None` if the torrent has no lane of its kind yet.
-pub(super) fn known(
-    context: &LaneContext<'_>,
-    tally: &mut Tally,
-    table: &mut Table,
-    number: u32,
-    peer: &Peer<'_>,
-) -> Option<Known> {
-    match &mut table.torrent_mut(number).body {
-        Body::Empty(_) => None,
-        Body::Single(single) => {
-            let same = single.kind == peer.kind && single.endpoint == peer.endpoint.as_bytes();
-            same.then(|| Known {
-                spot: Spot { part: 0, position: Some(0) },
-                class_and_flag: Some((single.class, single.stamp.flag())),
-            })
-        }
-        body => {
-            let lane = body.lanes_mut().iter_mut().find(|lane| lane.kind == peer.kind)?;
-            let spot = lane.find(context, tally, &peer.endpoint);
-            Some(Known { spot, class_and_flag: lane.class_and_flag(context, spot) })
-        }
-    }
+/// One torrent under one announce.
+pub(super) struct Visit<'a> {
+    pub(super) context: LaneContext<'a>,
+    pub(super) tally: &'a mut Tally,
+    pub(super) table: &'a mut Table,
+    pub(super) number: u32,
+    pub(super) peer: &'a Peer<'a>,
 }
 
-pub(super) fn take_out(
-    context: &LaneContext<'_>,
-    tally: &mut Tally,
-    table: &mut Table,
-    number: u32,
-    peer: &Peer<'_>,
-    known: Option<Known>,
-) {
-    let Some(known) = known else { return };
-    match &mut table.torrent_mut(number).body {
-        Body::Empty(_) => {}
-        body @ Body::Single(_) => {
-            if let Some((class, _)) = known.class_and_flag {
-                tally.sub(peer.kind, class);
-                *body = Body::Empty(context.now);
+impl Visit<'_> {
+    /// Looks the announcer up. `None` if the torrent has no lane of its kind yet.
+    pub(super) fn known(&mut self) -> Option<Known> {
+        let Self { context, tally, table, number, peer } = self;
+        match &mut table.torrent_mut(*number).body {
+            Body::Empty(_) => None,
+            Body::Single(single) => {
+                let same = single.kind == peer.kind && single.endpoint == peer.endpoint.as_bytes();
+                same.then(|| Known {
+                    spot: Spot { part: 0, position: Some(0) },
+                    class_and_flag: Some((single.class, single.stamp.flag())),
+                })
             }
-        }
-        body => {
-            if let Some(lane) = body.lanes_mut().iter_mut().find(|lane| lane.kind == peer.kind) {
-                lane.remove(context, tally, known.spot);
+            body => {
+                let lane = body.lane_mut(peer.kind)?;
+                let spot = lane.find(context, tally, &peer.endpoint);
+                Some(Known { spot, class_and_flag: lane.class_and_flag(context, spot) })
             }
         }
     }
-}
 
-/// Stores or refreshes the announcer and tells where it is.
-pub(super) fn put_in(
-    context: &LaneContext<'_>,
-    tally: &mut Tally,
-    table: &mut Table,
-    number: u32,
-    peer: &Peer<'_>,
-    known: Option<Known>,
-    row: &Row<'_>,
-) -> Option<Spot> {
-    let single_peer_id = table.single_peer_id(number).unwrap_or(PeerId([0; 20]));
-    let torrent = table.torrent_mut(number);
-    let single = match &torrent.body {
-        Body::Empty(_) if peer.kind.is_ipv4() => true,
-        Body::Single(single) => match known {
-            Some(_) => {
-                tally.sub(peer.kind, single.class);
-                true
+    /// Removes the announcer, if it is there.
+    pub(super) fn take_out(&mut self, known: Option<Known>) {
+        let Self { context, tally, table, number, peer } = self;
+        let Some(known) = known else { return };
+        match &mut table.torrent_mut(*number).body {
+            Body::Empty(_) => {}
+            body @ Body::Single(_) => {
+                if let Some((class, _)) = known.class_and_flag {
+                    tally.sub(peer.kind, class);
+                    *body = Body::Empty(context.now);
+                }
             }
-            None => false,
-        },
-        _ => false,
-    };
-    if single && let Ok(endpoint) = row.endpoint.try_into() {
-        let (kind, class, stamp) = (peer.kind, row.class, row.stamp);
-        torrent.body = Body::Single(Single { endpoint, stamp, kind, class });
-        tally.add(kind, class);
-        table.set_single_peer_id(number, row.peer_id);
-        return Some(Spot { part: 0, position: Some(0) });
+            body => {
+                if let Some(lane) = body.lane_mut(peer.kind) {
+                    lane.remove(context, tally, known.spot);
+                }
+            }
+        }
     }
-    let lane = lane_for(context, &mut torrent.body, peer.kind, &single_peer_id);
-    let spot = match known {
-        Some(known) => known.spot,
-        None => lane.find(context, tally, &peer.endpoint),
-    };
-    Some(lane.put(context, tally, spot, &peer.endpoint, row))
+
+    /// Stores or refreshes the announcer and tells where it is.
+    pub(super) fn put_in(&mut self, known: Option<Known>, row: &Row<'_>) -> Spot {
+        let Self { context, tally, table, number, peer } = self;
+        let single_peer_id = table.single_peer_id(*number).unwrap_or(PeerId([0; 20]));
+        let torrent = table.torrent_mut(*number);
+        let before = match (&torrent.body, &known) {
+            (Body::Empty(_), _) => Some(None),
+            (Body::Single(single), Some(_)) => Some(Some(single.class)),
+            _ => None,
+        };
+        if let Some(before) = before
+            && let Ok(endpoint) = row.endpoint.try_into()
+        {
+            let (kind, class, stamp) = (peer.kind, row.class, row.stamp);
+            torrent.body = Body::Single(Single { endpoint, stamp, kind, class });
+            table.set_single_peer_id(*number, row.peer_id);
+            if let Some(before) = before {
+                tally.sub(kind, before);
+            }
+            tally.add(kind, class);
+            return Spot { part: 0, position: Some(0) };
+        }
+        let lane = lane_for(context, &mut torrent.body, peer.kind, &single_peer_id);
+        let spot = match known {
+            Some(known) => known.spot,
+            None => lane.find(context, tally, &peer.endpoint),
+        };
+        lane.put(context, tally, spot, &peer.endpoint, row)
+    }
 }
 
 /// The lane of a kind, made if need be; a single peer moves into a lane of its own kind first.
@@ -188,28 +185,28 @@ fn lane_for<'a>(
     kind: LaneKind,
     single_peer_id: &PeerId,
 ) -> &'a mut Lane {
-    let mut lanes = match core::mem::replace(body, Body::Empty(context.now)) {
-        Body::Empty(_) => Vec::new(),
-        Body::Single(single) => vec![lane_of_single(context, &single, single_peer_id)],
-        Body::Lane(lane) if lane.kind == kind => {
-            *body = Body::Lane(lane);
-            return &mut body.lanes_mut()[0];
+    let at = body.lanes().iter().position(|lane| lane.kind == kind).unwrap_or_else(|| {
+        let mut lanes = match core::mem::replace(body, Body::Empty(context.now)) {
+            Body::Empty(_) => Vec::new(),
+            Body::Single(single) => vec![lane_of_single(context, &single, single_peer_id)],
+            Body::Lane(lane) => vec![*lane],
+            Body::Lanes(lanes) => *lanes,
+        };
+        // A single peer of the same kind made the lane already.
+        if !lanes.iter().any(|lane| lane.kind == kind) {
+            lanes.reserve_exact(1);
+            lanes.push(Lane::new(kind));
         }
-        Body::Lane(lane) => vec![*lane],
-        Body::Lanes(lanes) => *lanes,
-    };
-    let at = lanes.iter().position(|lane| lane.kind == kind).unwrap_or_else(|| {
-        lanes.reserve_exact(1);
-        lanes.push(Lane::new(kind));
-        lanes.len() - 1
+        let at = lanes.len() - 1;
+        *body = match lanes.pop() {
+            Some(lane) if lanes.is_empty() => Body::Lane(Box::new(lane)),
+            last => {
+                lanes.extend(last);
+                Body::Lanes(Box::new(lanes))
+            }
+        };
+        at
     });
-    *body = match lanes.pop() {
-        Some(lane) if lanes.is_empty() => Body::Lane(Box::new(lane)),
-        last => {
-            lanes.extend(last);
-            Body::Lanes(Box::new(lanes))
-        }
-    };
     &mut body.lanes_mut()[at]
 }
 

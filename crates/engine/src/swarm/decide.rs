@@ -21,20 +21,19 @@ pub(crate) enum Decision {
 /// Magnet clients send this with `completed` before they learn the real size.
 const LEFT_WITHOUT_METADATA: u64 = 16384;
 
-/// Decides by event, bytes left and what was known (class and whether it was counted before).
+/// Decides by event, bytes left and the class that the announcer had, if it was known.
 ///
 /// # Source
 /// BEP 3, `event` and `left`; BEP 21 for `paused`. Clients send events twice, out of order or never.
 pub(crate) fn decide(
     request: &AnnounceRequest,
-    known: Option<(PeerClass, bool)>,
+    known: Option<PeerClass>,
     completed_overrides_left: bool,
 ) -> Decision {
-    let known_class = known.map(|(class, _)| class);
     let by_left = |wanting: PeerClass| match request.left_bytes {
         Some(0) => PeerClass::Seeder,
         Some(_) => wanting,
-        None => known_class.unwrap_or(wanting),
+        None => known.unwrap_or(wanting),
     };
     let (class, completed) = match request.event {
         AnnounceEvent::Stopped => return Decision::Remove,
@@ -48,6 +47,6 @@ pub(crate) fn decide(
         AnnounceEvent::None | AnnounceEvent::Started => (by_left(PeerClass::Leecher), false),
     };
     // A seeder that completes again is a retransmission or a restart, not another download.
-    let completed = completed && known_class != Some(PeerClass::Seeder);
+    let completed = completed && known != Some(PeerClass::Seeder);
     Decision::Keep { class, completed }
 }

@@ -373,13 +373,16 @@ impl Lane {
         true
     }
 
-    /// Joins the last part with its parent while the lane is much smaller than its parts allow.
+    /// Joins last parts with their parents if the lane is much smaller than its parts allow: a few in
+    /// one call, since nobody is to wait for a lane that lost a million peers.
     pub(crate) fn shrink(&mut self, context: &LaneContext<'_>) {
         let kind = self.kind;
         if let Parts::Many(parted) = &mut self.parts {
-            while parted.parts.len() > 1
-                && parted.classes.len < parted.parts.len() as u32 * PART_PEERS_MIN
-            {
+            for _ in 0..JOINS_MAX {
+                let parts = parted.parts.len() as u32;
+                if parts == 1 || parted.classes.len >= parts * PART_PEERS_MIN {
+                    break;
+                }
                 let last = parted.parts.len() - 1;
                 redistribute(&mut parted.parts, last, context, kind, |_| parent_of(last));
                 parted.parts.pop();
@@ -428,10 +431,13 @@ fn position_in<const N: usize>(rows: &[u8], wanted: &[u8; IPV6_BYTES]) -> Option
     rows.iter().position(|row| row == wanted)
 }
 
+/// Parts that are joined in one call.
+const JOINS_MAX: usize = 2;
+
 /// Linear hashing: which of `parts` parts a hash falls into.
 pub(crate) const fn part_number(hash: u64, parts: usize) -> usize {
     let mask = parts.next_power_of_two() - 1;
-    // The high half: the low half chose the torrent's shard and slot in other tables.
+    // The high half, like everywhere the low half chooses a slot.
     let number = (hash >> 32) as usize & mask;
     if number < parts { number } else { number & (mask >> 1) }
 }

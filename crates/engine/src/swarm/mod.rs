@@ -3,35 +3,43 @@
 //! A [`Shard`] owns the swarms of some info hashes. It knows no rule about who may announce, no
 //! transport, no clock and no lock: time, randomness and permission are handed in.
 
+mod ahead;
+mod answer;
 mod body;
 mod decide;
+mod index;
 mod lane;
 mod part;
 mod recent;
 mod select;
 mod sweep;
 mod table;
+mod totals;
+mod walk;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use fastrand::Rng;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, PeerId};
 
+pub use ahead::STEPS_AHEAD;
 pub use lane::LaneKind;
 pub use part::PeerClass;
 pub use sweep::Swept;
+pub use totals::Totals;
 
 use crate::gate::RateTable;
 use crate::hash::Seed;
 use crate::time::{Stamp, Tick, ttl_steps};
-use body::Peer;
+use body::{Peer, Visit};
 use decide::{Decision, decide};
-use lane::{Classes, Crowding, Endpoint, Lane, LaneContext, Spot};
-use part::{Columns, Row};
+use lane::{Crowding, Endpoint, LaneContext, Spot};
+use part::Row;
 use recent::RecentCompletions;
-use select::{Choice, Room};
 use table::{Body, Table, Torrent};
+use totals::Published;
 
 /// Who gets to see peers on private, loopback and link-local addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,9 +64,9 @@ pub struct SwarmSettings {
     pub ports_per_address_max: u32,
     /// Peers that one IPv6 /64 may have in one swarm; 0 means no limit.
     pub peers_per_prefix_max: u32,
-    /// Torrents in this shard at the most; further ones are answered but not stored.
-    pub torrents_max: u32,
-    /// Peers in this shard at the most; further ones are answered but not stored.
+    /// Torrents in all shards at the most; further ones are answered but not stored.
+    pub torrents_max: u64,
+    /// Peers in all shards at the most; further ones are answered but not stored.
     pub peers_max: u64,
     /// Whether `completed` makes a seeder of a client that still has bytes left.
     pub completed_overrides_left: bool,
@@ -75,7 +83,7 @@ impl Default for SwarmSettings {
             peer_ids: true,
             ports_per_address_max: 8,
             peers_per_prefix_max: 16,
-            torrents_max: u32::MAX / 2,
+            torrents_max: u64::MAX,
             peers_max: u64::MAX,
             completed_overrides_left: false,
             seeds_to_seeds: false,
@@ -217,18 +225,26 @@ pub struct Shard {
     table: Table,
     recent: RecentCompletions,
     tally: Tally,
+    totals: Published,
     sweep: sweep::Cursor,
     now: Tick,
 }
 
 impl Shard {
-    /// Makes an empty shard. All shards of a process share one seed.
+    /// Makes an empty shard that is alone.
     #[must_use]
     pub fn new(settings: SwarmSettings, seed: Seed) -> Self {
+        Self::sharing(settings, seed, Arc::default())
+    }
+
+    /// Makes an empty shard beside others: they have one seed and are bounded together.
+    #[must_use]
+    pub fn sharing(settings: SwarmSettings, seed: Seed, totals: Arc<Totals>) -> Self {
         Self {
             table: Table::new(settings.peer_ids),
             recent: RecentCompletions::default(),
             tally: Tally::default(),
+            totals: Published::new(totals),
             sweep: sweep::Cursor::default(),
             now: Tick::default(),
             settings,
@@ -260,49 +276,6 @@ impl Shard {
         Some(body::counts(self.table.torrent(number)))
     }
 
-    /// Calls `visit` with every torrent that has peers or completions.
-    pub fn for_each(&self, mut visit: impl FnMut(&InfoHash, Counts)) {
-        for number in 0..self.table.len() {
-            let torrent = self.table.torrent(number);
-            visit(&torrent.info_hash, body::counts(torrent));
-        }
-    }
-
-    /// Calls `visit` with every peer: endpoint in wire order, class, and peer id where it is kept.
-    pub fn for_each_peer(&self, mut visit: impl FnMut(&[u8], PeerClass, Option<PeerId>)) {
-        for number in 0..self.table.len() {
-            let body = &self.table.torrent(number).body;
-            if let Body::Single(single) = body {
-                visit(&single.endpoint, single.class, self.table.single_peer_id(number));
-            }
-            for lane in body.lanes() {
-                let columns =
-                    Columns { stride: lane.kind.stride(), peer_ids: self.settings.peer_ids };
-                for part in lane.parts() {
-                    for at in 0..part.len() {
-                        let peer_id = part.peer_id(columns, at);
-                        visit(part.endpoint(columns, at), part.class_at(at), peer_id);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Drops every torrent that `keep` does not want, with its peers and its completions.
-    pub fn retain(&mut self, mut keep: impl FnMut(&InfoHash) -> bool) {
-        let mut number = 0;
-        while number < self.table.len() {
-            let torrent = self.table.torrent_mut(number);
-            if keep(&torrent.info_hash) {
-                number += 1;
-                continue;
-            }
-            let body = core::mem::replace(&mut torrent.body, Body::Empty(Stamp::default()));
-            self.forget(&body);
-            self.remove_torrent(number);
-        }
-    }
-
     /// Carries out an announce and writes the peers of its answer.
     pub fn announce(
         &mut self,
@@ -317,11 +290,12 @@ impl Shard {
         let peer = Peer { endpoint, kind, announce };
         let number = match self.table.find(&self.seed, &request.info_hash) {
             Some(number) => number,
+            None if !announce.listed || request.event == AnnounceEvent::Stopped => {
+                return Announced::default();
+            }
             None => match self.new_torrent(moment, &peer) {
                 Ok(number) => number,
-                Err(not_stored) => {
-                    return Announced { not_stored, ..Announced::default() };
-                }
+                Err(NoRoom) => return Announced { not_stored: true, ..Announced::default() },
             },
         };
         let (mut announced, own) = self.update(moment, &peer, number);
@@ -330,27 +304,54 @@ impl Shard {
         }
         announced.counts = body::counts(self.table.torrent(number));
         self.settle(moment.now, number);
+        self.publish();
         announced
     }
 
-    /// Makes a record for a torrent that nobody announced yet, if this announce may create one.
-    fn new_torrent(&mut self, moment: &mut Moment<'_>, peer: &Peer<'_>) -> Result<u32, bool> {
-        let request = &peer.announce.request;
-        if !peer.announce.listed || request.event == AnnounceEvent::Stopped {
-            return Err(false);
+    /// Makes a record for a torrent that nobody announced yet.
+    ///
+    /// # Errors
+    /// If there is no room for it, or too many came from this address.
+    fn new_torrent(&mut self, moment: &mut Moment<'_>, peer: &Peer<'_>) -> Result<u32, NoRoom> {
+        if self.table.is_full() || self.peers_full() {
+            return Err(NoRoom);
         }
-        let full = self.table.len() >= self.settings.torrents_max || self.peers_full();
-        if full || !moment.new_torrents.take(peer.announce.ip, moment.now) {
-            return Err(true);
+        let torrents_full = self.totals.torrents() >= self.settings.torrents_max;
+        if torrents_full && !self.forget_some_empty(moment.rng) {
+            return Err(NoRoom);
+        }
+        if !moment.new_torrents.take(peer.announce.ip, moment.now) {
+            return Err(NoRoom);
         }
         self.tally.torrents += 1;
+        let info_hash = peer.announce.request.info_hash;
         let body = Body::Empty(Stamp::new(moment.now, false));
-        let torrent = Torrent { info_hash: request.info_hash, completions: 0, body };
-        Ok(self.table.insert(&self.seed, torrent))
+        Ok(self.table.insert(&self.seed, Torrent { info_hash, completions: 0, body }))
+    }
+
+    /// Frees a torrent without peers, if a few random looks find one: what is only remembered must
+    /// not keep out what is there.
+    fn forget_some_empty(&mut self, rng: &mut Rng) -> bool {
+        for _ in 0..EMPTY_TORRENT_LOOKS {
+            if self.table.len() == 0 {
+                return false;
+            }
+            let number = rng.u32(0..self.table.len());
+            if matches!(self.table.torrent(number).body, Body::Empty(_)) {
+                self.remove_torrent(number);
+                return true;
+            }
+        }
+        false
     }
 
     fn peers_full(&self) -> bool {
-        self.settings.peers_max != u64::MAX && self.tally.peers_total() >= self.settings.peers_max
+        self.totals.peers() >= self.settings.peers_max
+    }
+
+    /// Lets the other shards know what changed here.
+    fn publish(&mut self) {
+        self.totals.publish(&self.tally);
     }
 
     /// Applies the announce to the swarm and tells where the announcer stands now.
@@ -369,25 +370,27 @@ impl Shard {
         if !peer.announce.listed {
             return (announced, None);
         }
-        let known = body::known(&context, tally, table, number, peer);
-        let known_class = known.as_ref().and_then(|known| known.class_and_flag);
-        let decision = decide(request, known_class, settings.completed_overrides_left);
+        let mut visit = Visit { context, tally, table, number, peer };
+        let known = visit.known();
+        let before = known.as_ref().and_then(|known| known.class_and_flag);
+        let class_before = before.map(|(class, _)| class);
+        let decision = decide(request, class_before, settings.completed_overrides_left);
         let Decision::Keep { class, completed } = decision else {
-            body::take_out(&context, tally, table, number, peer, known);
+            visit.take_out(known);
             return (announced, None);
         };
-        if known_class.is_none() && peers_full {
+        if before.is_none() && peers_full {
             announced.not_stored = true;
             return (announced, None);
         }
-        let counted_before = known_class.is_some_and(|(_, counted)| counted);
+        let counted_before = before.is_some_and(|(_, counted)| counted);
         if completed
             && !counted_before
             && recent.first_time(seed, request, moment.now, settings.peer_ttl_secs)
         {
-            let completions = &mut table.torrent_mut(number).completions;
+            let completions = &mut visit.table.torrent_mut(number).completions;
             *completions = completions.saturating_add(1);
-            tally.completions += 1;
+            visit.tally.completions += 1;
             announced.completion_counted = true;
         }
         let row = Row {
@@ -396,55 +399,7 @@ impl Shard {
             stamp: Stamp::new(moment.now, counted_before || completed),
             peer_id: &request.peer_id,
         };
-        (announced, body::put_in(&context, tally, table, number, peer, known, &row))
-    }
-
-    /// Fills the answer with peers that the announcer can reach and has use for.
-    fn choose(
-        &mut self,
-        moment: &mut Moment<'_>,
-        peer: &Peer<'_>,
-        number: u32,
-        own: Option<Spot>,
-        room: PeerRoom<'_>,
-        announced: &mut Announced,
-    ) {
-        let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, moment.now);
-        let body = &table.torrent(number).body;
-        let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
-        let (ids4, ids6) = match room.peer_ids {
-            Some(ids) => (Some(&mut ids.ipv4), Some(&mut ids.ipv6)),
-            None => (None, None),
-        };
-        let mut ipv4 = Room::new(room.ipv4, LaneKind::Ipv4.stride(), ids4);
-        let mut ipv6 = Room::new(room.ipv6, LaneKind::Ipv6.stride(), ids6);
-        for kind in visible_kinds(settings.private_peers, peer.kind) {
-            let room = if kind.is_ipv4() { &mut ipv4 } else { &mut ipv6 };
-            if room.wanted() == 0 {
-                continue;
-            }
-            let own = own.filter(|_| kind == peer.kind);
-            let choice = Choice { leechers_only, own, peer_id: &peer.announce.request.peer_id };
-            let single_peer_id = table.single_peer_id(number);
-            match &mut table.torrent_mut(number).body {
-                Body::Empty(_) => {}
-                Body::Single(single) => {
-                    let eligible = single.class == PeerClass::Leecher || !leechers_only;
-                    let same_client = single_peer_id == Some(peer.announce.request.peer_id);
-                    if single.kind == kind && own.is_none() && eligible && !same_client {
-                        room.push(&single.endpoint, single_peer_id.into_iter());
-                    }
-                }
-                body => {
-                    for lane in body.lanes_mut().iter_mut().filter(|lane| lane.kind == kind) {
-                        select::fill(lane, &context, tally, moment.rng, &choice, room);
-                    }
-                }
-            }
-        }
-        announced.ipv4_bytes = ipv4.filled();
-        announced.ipv6_bytes = ipv6.filled();
+        (announced, Some(visit.put_in(known, &row)))
     }
 
     /// Brings a torrent back to its smallest form, and frees it when nothing is left to remember.
@@ -463,20 +418,6 @@ impl Shard {
         self.tally.torrents -= 1;
     }
 
-    /// Takes the peers of a body that is dropped out of the tally.
-    fn forget(&mut self, body: &Body) {
-        if let Body::Single(single) = body {
-            self.tally.sub(single.kind, single.class);
-        }
-        for lane in body.lanes() {
-            let Classes { len, leechers, partials } = lane.classes();
-            let peers = &mut self.tally.peers[lane.kind as usize];
-            peers[PeerClass::Leecher as usize] -= u64::from(leechers);
-            peers[PeerClass::PartialSeed as usize] -= u64::from(partials);
-            peers[PeerClass::Seeder as usize] -= u64::from(len - leechers - partials);
-        }
-    }
-
     fn kind_of(&self, ip: IpAddr) -> LaneKind {
         let local = self.settings.private_peers != PrivatePeers::Always && is_local(ip);
         match (ip.is_ipv4(), local) {
@@ -486,26 +427,13 @@ impl Shard {
             (false, true) => LaneKind::Ipv6Local,
         }
     }
-
-    /// Bytes that the shard holds on the heap, as far as they grow with torrents and peers.
-    #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        let lanes: usize = (0..self.table.len())
-            .map(|number| {
-                let body = &self.table.torrent(number).body;
-                let vec = match body {
-                    Body::Lanes(lanes) => {
-                        size_of::<Vec<Lane>>() + lanes.capacity() * size_of::<Lane>()
-                    }
-                    Body::Lane(_) => size_of::<Lane>(),
-                    Body::Empty(_) | Body::Single(_) => 0,
-                };
-                vec + body.lanes().iter().map(Lane::heap_bytes).sum::<usize>()
-            })
-            .sum();
-        self.table.heap_bytes() + lanes
-    }
 }
+
+/// There is no room for another torrent, or not for one from this address.
+struct NoRoom;
+
+/// Torrents that are looked at to find one without peers when there is no room for another.
+const EMPTY_TORRENT_LOOKS: u32 = 8;
 
 const fn lane_context<'a>(settings: &SwarmSettings, seed: &'a Seed, now: Tick) -> LaneContext<'a> {
     LaneContext {
@@ -518,26 +446,6 @@ const fn lane_context<'a>(settings: &SwarmSettings, seed: &'a Seed, now: Tick) -
             per_prefix_max: settings.peers_per_prefix_max,
         },
     }
-}
-
-/// Lanes whose peers an announcer of some kind gets, nearest first.
-fn visible_kinds(private_peers: PrivatePeers, own: LaneKind) -> impl Iterator<Item = LaneKind> {
-    use LaneKind::{Ipv4, Ipv4Local, Ipv6, Ipv6Local};
-    let local = matches!(own, Ipv4Local | Ipv6Local) && private_peers == PrivatePeers::Match;
-    [Ipv4Local, Ipv6Local, Ipv4, Ipv6]
-        .into_iter()
-        .filter(move |kind| local || matches!(kind, Ipv4 | Ipv6))
-}
-
-/// Whether the announcer can use seeders, by its class in the swarm or by what it says.
-fn wants_pieces(settings: &SwarmSettings, peer: &Peer<'_>, body: &Body, own: Option<Spot>) -> bool {
-    let request = &peer.announce.request;
-    let stored = own.and_then(|spot| body::class_at(body, peer.kind, spot));
-    let said = || match decide(request, None, settings.completed_overrides_left) {
-        Decision::Keep { class, .. } => Some(class),
-        Decision::Remove => None,
-    };
-    stored.or_else(said) == Some(PeerClass::Leecher)
 }
 
 /// Whether an address is private, loopback or link-local: reachable from its own network only.

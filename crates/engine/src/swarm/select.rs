@@ -96,75 +96,149 @@ pub(crate) fn fill(
             lane.expire_part(context, tally, number);
         }
         let columns = context.columns(lane.kind);
-        let part = &lane.parts()[number];
-        if choice.own.is_none() && columns.peer_ids {
-            fill_from_other_lane(part, columns, rng, choice, room);
-        } else {
-            fill_from_part(part, columns, rng, choice.leechers_only, own, room);
-        }
+        fill_from_part(&lane.parts()[number], columns, rng, choice, own, room);
     }
 }
 
-const fn eligible(part: &Part, leechers_only: bool) -> u32 {
-    if leechers_only { part.leechers() } else { part.len() }
-}
-
-/// Copies a random circular window of the eligible rows, without the announcer's own.
+/// Copies a random choice of the eligible rows of a part.
+///
+/// Rows are sorted by class, so one window over all of them would often miss a class; each class
+/// gets its share of the answer instead, and a window of its own.
 fn fill_from_part(
     part: &Part,
     columns: Columns,
     rng: &mut Rng,
-    leechers_only: bool,
+    choice: &Choice<'_>,
     own: Option<u32>,
     room: &mut Room<'_>,
 ) {
-    let eligible = eligible(part, leechers_only);
-    let own = own.filter(|&position| position < eligible).unwrap_or(u32::MAX);
-    let others = eligible - u32::from(own != u32::MAX);
-    let count = room.wanted().min(others);
-    if count == 0 {
-        return;
-    }
-    // Positions are counted as if the own row were not there; a run that spans it is copied in two.
-    let mut run = |from: u32, to: u32| {
-        if to <= own {
-            room.copy(part, columns, from, to);
-        } else if from >= own {
-            room.copy(part, columns, from + 1, to + 1);
-        } else {
-            room.copy(part, columns, from, own);
-            room.copy(part, columns, own + 1, to + 1);
-        }
-    };
-    let from = if count == others { 0 } else { rng.u32(0..others) };
-    let to = from + count;
-    if to <= others {
-        run(from, to);
+    let end = if choice.leechers_only { part.leechers() } else { part.len() };
+    let mut leechers = Window::new(rng, 0, part.leechers(), own);
+    let mut others = Window::new(rng, part.leechers(), end, own);
+    let count = room.wanted().min(leechers.left + others.left);
+    let from_others = share(rng, count, others.left, leechers.left + others.left);
+    // Only where the announcer's endpoint is not, its other address may be.
+    let other_address = (choice.own.is_none() && columns.peer_ids).then_some(choice.peer_id);
+    if let Some(peer_id) = other_address {
+        leechers.copy_but(part, columns, peer_id, count - from_others, room);
+        others.copy_but(part, columns, peer_id, from_others, room);
+        // Where the other address was left out, somebody else may take its place.
+        leechers.copy_but(part, columns, peer_id, room.wanted(), room);
+        others.copy_but(part, columns, peer_id, room.wanted(), room);
     } else {
-        run(from, others);
-        run(0, to - others);
+        leechers.copy(part, columns, count - from_others, room);
+        others.copy(part, columns, from_others, room);
     }
 }
 
-/// The same for a lane that the announcer's endpoint is not in, where its other address may be.
-fn fill_from_other_lane(
-    part: &Part,
-    columns: Columns,
-    rng: &mut Rng,
-    choice: &Choice<'_>,
-    room: &mut Room<'_>,
-) {
-    let eligible = eligible(part, choice.leechers_only);
-    if eligible == 0 {
-        return;
+/// How many of `count` places go to a group of `group` among `total`: its part of them, with what is
+/// left of a place given by chance.
+fn share(rng: &mut Rng, count: u32, group: u32, total: u32) -> u32 {
+    if group == 0 || group == total {
+        return if group == 0 { 0 } else { count };
     }
-    let from = rng.u32(0..eligible);
-    for position in (from..eligible).chain(0..from) {
-        if room.wanted() == 0 {
-            return;
+    let places = u64::from(count) * u64::from(group);
+    let (whole, rest) = (places / u64::from(total), places % u64::from(total));
+    whole as u32 + u32::from(rng.u64(0..u64::from(total)) < rest)
+}
+
+/// The rows of one class, gone through once from a random start and around the end.
+///
+/// Positions are counted as if the announcer's own row were not there.
+struct Window {
+    first: u32,
+    len: u32,
+    /// Where the own row is; beyond the end if it is elsewhere.
+    own: u32,
+    next: u32,
+    left: u32,
+}
+
+impl Window {
+    fn new(rng: &mut Rng, first: u32, end: u32, own: Option<u32>) -> Self {
+        let own = own.filter(|own| (first..end).contains(own));
+        let len = end.saturating_sub(first) - u32::from(own.is_some());
+        let next = if len > 1 { rng.u32(0..len) } else { 0 };
+        Self { first, len, own: own.unwrap_or(u32::MAX), next, left: len }
+    }
+
+    /// Goes on by up to `count` rows, as far as they lie side by side, and tells which they are.
+    fn run(&mut self, count: u32) -> (u32, u32) {
+        let from = self.first + self.next;
+        let mut to = from + count.min(self.left).min(self.len - self.next);
+        // Behind the own row everything is one further; a run that reaches it ends there.
+        let skipped = u32::from(from >= self.own);
+        if skipped == 0 && to > self.own {
+            to = self.own;
         }
-        if part.peer_id(columns, position).as_ref() != Some(choice.peer_id) {
-            room.copy(part, columns, position, position + 1);
+        self.left -= to - from;
+        self.next = (self.next + (to - from)) % self.len.max(1);
+        (from + skipped, to + skipped)
+    }
+
+    fn copy(&mut self, part: &Part, columns: Columns, mut count: u32, room: &mut Room<'_>) {
+        while count > 0 {
+            let (from, to) = self.run(count);
+            room.copy(part, columns, from, to);
+            count -= to - from;
+        }
+    }
+
+    /// Copies `count` rows, leaving out those with the announcer's peer id.
+    fn copy_but(
+        &mut self,
+        part: &Part,
+        columns: Columns,
+        peer_id: &PeerId,
+        mut count: u32,
+        room: &mut Room<'_>,
+    ) {
+        while count > 0 && self.left > 0 {
+            let (at, _) = self.run(1);
+            if part.peer_id(columns, at).as_ref() != Some(peer_id) {
+                room.copy(part, columns, at, at + 1);
+                count -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn a_window_shows_every_row_but_its_own_once() {
+        let mut rng = Rng::with_seed(5);
+        for (first, end) in [(0, 1), (0, 7), (3, 4), (3, 12), (5, 5)] {
+            for own in (0..14).map(Some).chain([None]) {
+                let mut window = Window::new(&mut rng, first, end, own);
+                let mut seen = BTreeSet::new();
+                while window.left > 0 {
+                    let (from, to) = window.run(3);
+                    assert!(from < to, "a run goes on");
+                    assert!((from..to).all(|row| seen.insert(row)), "no row twice");
+                }
+                let expected: BTreeSet<_> = (first..end).filter(|row| Some(*row) != own).collect();
+                assert_eq!(seen, expected, "{first}..{end} without {own:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_fair_and_fit() {
+        let mut rng = Rng::with_seed(5);
+        for (count, group, total) in [(30, 9, 90), (50, 1, 60), (7, 7, 7), (4, 0, 9), (1, 3, 4)] {
+            let mut sum = 0;
+            for _ in 0..10_000 {
+                let share = share(&mut rng, count, group, total);
+                assert!(share <= group && count - share <= total - group);
+                sum += share;
+            }
+            let mean = f64::from(sum) / 10_000.0;
+            let fair = f64::from(count * group) / f64::from(total);
+            assert!((mean - fair).abs() < 0.05, "{count} of {total}: {mean}, not {fair}");
         }
     }
 }

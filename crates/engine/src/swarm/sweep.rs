@@ -32,14 +32,17 @@ impl Shard {
     pub fn sweep(&mut self, now: Tick, budget: u32) -> Swept {
         let now = self.latest(now);
         let mut left = budget;
-        while left > 0 {
-            if self.sweep.torrent >= self.table.len() {
+        let mut swept = Swept::More;
+        while left > 0 && swept == Swept::More {
+            if self.sweep.torrent < self.table.len() {
+                left = left.saturating_sub(self.sweep_some(now));
+            } else {
                 self.sweep = Cursor::default();
-                return Swept::Done;
+                swept = Swept::Done;
             }
-            left = left.saturating_sub(self.sweep_some(now));
         }
-        Swept::More
+        self.publish();
+        swept
     }
 
     /// The time, which never goes back in a shard.

@@ -6,9 +6,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use hashbrown::HashTable;
 use skep_proto::{InfoHash, PeerId};
 
+use super::index::{Index, RECORDS_MAX};
 use super::lane::{Lane, LaneKind};
 use super::part::PeerClass;
 use crate::hash::Seed;
@@ -63,26 +63,38 @@ struct Chunk {
 #[derive(Debug)]
 pub(crate) struct Table {
     chunks: Vec<Chunk>,
-    numbers: HashTable<u32>,
+    index: Index,
     peer_ids: bool,
 }
 
 impl Table {
-    pub(crate) const fn new(peer_ids: bool) -> Self {
-        Self { chunks: Vec::new(), numbers: HashTable::new(), peer_ids }
+    pub(crate) fn new(peer_ids: bool) -> Self {
+        Self { chunks: Vec::new(), index: Index::default(), peer_ids }
     }
 
     pub(crate) fn len(&self) -> u32 {
-        self.numbers.len() as u32
+        self.index.len()
+    }
+
+    /// Whether the index has no number for another record.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= RECORDS_MAX
     }
 
     pub(crate) fn find(&self, seed: &Seed, info_hash: &InfoHash) -> Option<u32> {
-        self.find_hashed(table_hash(seed, info_hash), info_hash)
+        self.index.find(table_hash(seed, info_hash), |number| {
+            self.torrent(number).info_hash == *info_hash
+        })
     }
 
-    fn find_hashed(&self, hash: u64, info_hash: &InfoHash) -> Option<u32> {
-        let same = |&number: &u32| self.torrent(number).info_hash == *info_hash;
-        self.numbers.find(hash, same).copied()
+    /// Where the search for a torrent with this hash begins.
+    pub(crate) fn home(&self, hash: u64) -> Option<&u32> {
+        self.index.home(hash)
+    }
+
+    /// The torrent that a search for this hash most likely ends at, without looking at it.
+    pub(crate) fn candidate(&self, hash: u64) -> Option<&Torrent> {
+        self.index.find(hash, |_| true).map(|number| self.torrent(number))
     }
 
     pub(crate) fn torrent(&self, number: u32) -> &Torrent {
@@ -128,10 +140,7 @@ impl Table {
             chunk.peer_ids.push(PeerId([0; 20]));
         }
         let chunks = &self.chunks;
-        self.numbers.insert_unique(hash, number, |&number| {
-            let (chunk, at) = locate(number);
-            table_hash(seed, &chunks[chunk].torrents[at].info_hash)
-        });
+        self.index.insert(hash, number, |number| hash_of(chunks, seed, number));
         number
     }
 
@@ -139,32 +148,25 @@ impl Table {
     pub(crate) fn remove(&mut self, seed: &Seed, number: u32) {
         let last = self.len() - 1;
         let hash = table_hash(seed, &self.torrent(number).info_hash);
-        if let Ok(entry) = self.numbers.find_entry(hash, |&other| other == number) {
-            entry.remove();
-        }
+        let chunks = &self.chunks;
+        self.index.remove(hash, number, |number| hash_of(chunks, seed, number));
         let (last_chunk, _) = locate(last);
         let moved = self.chunks[last_chunk].torrents.pop().expect("the last chunk is never empty");
         let moved_peer_id = self.chunks[last_chunk].peer_ids.pop();
         if number != last {
             let hash = table_hash(seed, &moved.info_hash);
-            if let Some(slot) = self.numbers.find_mut(hash, |&other| other == last) {
-                *slot = number;
-            }
+            self.index.renumber(hash, last, number);
             *self.torrent_mut(number) = moved;
             if let Some(peer_id) = moved_peer_id {
                 self.set_single_peer_id(number, &peer_id);
             }
         }
-        if self.chunks[last_chunk].torrents.is_empty() {
-            self.chunks.pop();
-        }
-        if self.numbers.capacity() > 64 && self.numbers.len() * 4 < self.numbers.capacity() {
-            let chunks = &self.chunks;
-            self.numbers.shrink_to(self.numbers.len() * 2, |&number| {
-                let (chunk, at) = locate(number);
-                table_hash(seed, &chunks[chunk].torrents[at].info_hash)
-            });
-        }
+        // One chunk is kept to spare: a torrent that comes and goes must not cost an allocation each
+        // time.
+        let spare = if self.len() == 0 { 0 } else { 2 };
+        self.chunks.truncate(locate(self.len()).0 + spare);
+        let chunks = &self.chunks;
+        self.index.fit(|number| hash_of(chunks, seed, number));
     }
 
     /// Bytes on the heap, as far as the table itself allocated them.
@@ -177,8 +179,13 @@ impl Table {
                     + chunk.peer_ids.capacity() * size_of::<PeerId>()
             })
             .sum();
-        chunks + self.chunks.capacity() * size_of::<Chunk>() + self.numbers.allocation_size()
+        chunks + self.chunks.capacity() * size_of::<Chunk>() + self.index.heap_bytes()
     }
+}
+
+fn hash_of(chunks: &[Chunk], seed: &Seed, number: u32) -> u64 {
+    let (chunk, at) = locate(number);
+    table_hash(seed, &chunks[chunk].torrents[at].info_hash)
 }
 
 /// The hash of a torrent within its shard. The shard was chosen by other bits of the same hash.

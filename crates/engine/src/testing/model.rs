@@ -147,7 +147,7 @@ impl Model {
     /// Whether something is beyond its bound, when all silent peers count.
     fn is_full(&self, new_torrent: bool) -> bool {
         let SwarmSettings { torrents_max, peers_max, .. } = self.settings;
-        new_torrent && self.swarms.len() as u64 >= u64::from(torrents_max)
+        new_torrent && self.swarms.len() as u64 >= torrents_max
             || peers_max != u64::MAX && self.records().count() as u64 >= peers_max
     }
 
@@ -359,6 +359,18 @@ impl Model {
         self.swarms.values().any(|swarm| {
             swarm.records.is_empty() && now.since(swarm.quiet_since) + 60 > EMPTY_TORRENT_TTL_SECS
         })
+    }
+
+    /// Whether some swarm is only remembered.
+    fn has_empty(&self) -> bool {
+        self.swarms.values().any(|swarm| swarm.records.is_empty())
+    }
+
+    /// Drops a swarm; its peers, all of them silent, count as expired.
+    fn forget(&mut self, info_hash: &InfoHash) {
+        if let Some(swarm) = self.swarms.remove(info_hash) {
+            self.expired += swarm.records.len() as u64;
+        }
     }
 
     fn retain(&mut self, keep: impl Fn(&InfoHash) -> bool) {

@@ -67,7 +67,7 @@ fn settings(rng: &mut Rng, scale: Scale) -> SwarmSettings {
         peer_ids: rng.bool(),
         ports_per_address_max,
         peers_per_prefix_max,
-        torrents_max: if bounded { rng.u32(1..10) } else { u32::MAX / 2 },
+        torrents_max: if bounded { rng.u64(1..10) } else { u64::MAX },
         peers_max: if bounded { rng.u64(1..60) } else { u64::MAX },
         completed_overrides_left: rng.u32(..4) == 0,
         seeds_to_seeds: rng.u32(..4) == 0,

@@ -145,3 +145,37 @@ fn large_mixed_swarms_show_all_leechers_to_seeders() {
     let (least, most) = drawn.extremes();
     assert!(least > 0.3 && most < 2.5, "{least:.2} to {most:.2}");
 }
+
+/// Rows are stored by class: an answer that is one window over them would often hold one class only.
+#[test]
+fn answers_to_leechers_hold_seeders_as_the_swarm_does() {
+    for (leechers, seeders, wanted) in [(81, 9, 50), (54, 6, 30), (900, 100, 50)] {
+        let mut shard = Shard::new(SwarmSettings::default(), Seed::new(0x5eed));
+        let mut rng = Rng::with_seed(0x5eed);
+        let mut new_torrents = RateTable::new(Seed::new(0), 0, 32, 64);
+        let mut ask = |announce: &Announce, ipv4: &mut [u8]| {
+            let mut moment =
+                Moment { now: Tick(50), rng: &mut rng, new_torrents: &mut new_torrents };
+            let room = PeerRoom { ipv4, ..PeerRoom::default() };
+            shard.announce(&mut moment, announce, room).ipv4_bytes
+        };
+        for host in 0..leechers + seeders {
+            ask(&announce(host, u64::from(host < leechers)), &mut []);
+        }
+        let mut answer = vec![0; wanted as usize * IPV4_BYTES];
+        let (mut without, mut seen) = (0, 0);
+        const DRAWS: u32 = 5000;
+        for _ in 0..DRAWS {
+            let bytes = ask(&announce(0xff_ffff, 1), &mut answer);
+            let host = |peer: &[u8; IPV4_BYTES]| u32::from_be_bytes([0, peer[1], peer[2], peer[3]]);
+            let (peers, _) = answer[..bytes].as_chunks();
+            let found = peers.iter().filter(|peer| host(peer) >= leechers).count();
+            without += u32::from(found == 0);
+            seen += found as u32;
+        }
+        let mean = f64::from(seen) / f64::from(DRAWS);
+        let fair = f64::from(wanted * seeders) / f64::from(leechers + seeders);
+        assert!((mean / fair - 1.0).abs() < 0.1, "{mean} seeders in an answer, not {fair}");
+        assert!(without * 50 < DRAWS, "{without} of {DRAWS} answers held no seeder");
+    }
+}

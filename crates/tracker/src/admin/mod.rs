@@ -3,6 +3,7 @@
 //! Runs beside the workers and never on them. What it shows is made in `telemetry` and `pages`.
 
 mod problem;
+mod progress;
 mod routes;
 
 use std::future::Future;
@@ -19,6 +20,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use self::progress::Progressing;
+use crate::frontend::http::AcceptTrouble;
 use crate::pages::Site;
 use crate::telemetry::Metrics;
 
@@ -30,8 +33,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
 /// How long an answer may still be under way when its connection is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
-/// Pause when the system gives out no connection, for want of files for example.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long a client may take nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest request head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -59,11 +62,13 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let (stop, stopped) = watch::channel(());
     let accept = async {
+        let mut trouble = AcceptTrouble::default();
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
             let place = place.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((stream, _)) => {
+                    trouble.accepted();
                     let (router, stopped) = (router.clone(), stopped.clone());
                     tokio::spawn(async move {
                         serve_connection(stream, router, stopped).await;
@@ -71,8 +76,12 @@ pub async fn serve(
                     });
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection on the admin listener");
-                    sleep(ACCEPT_PAUSE).await;
+                    if let Some(reaction) = trouble.failed(&error) {
+                        if reaction.is_news {
+                            warn!(%error, "cannot accept every connection on the admin listener");
+                        }
+                        sleep(reaction.pause).await;
+                    }
                 }
             }
         }
@@ -93,7 +102,10 @@ async fn serve_connection(stream: TcpStream, router: Router, mut stopped: watch:
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Progressing::new(stream, WRITE_TIMEOUT)),
+            TowerToHyperService::new(router),
+        );
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -106,7 +118,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut stopped: watch:
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+type Connection = http1::Connection<TokioIo<Progressing<TcpStream>>, TowerToHyperService<Router>>;
 
 async fn end_gently(mut connection: std::pin::Pin<&mut Connection>) -> hyper::Result<()> {
     connection.as_mut().graceful_shutdown();

@@ -85,6 +85,8 @@ pub struct Http {
     pub write_timeout_secs: u32,
     /// Connections of the whole process.
     pub connections_max: u32,
+    /// Connections of one address; 0 for no limit.
+    pub connections_per_address_max: u32,
     /// Whether a plus sign in a query is itself.
     pub plus_literal: bool,
 }

@@ -101,7 +101,7 @@ impl OptionRow {
 
     /// Returns the name of this option in the environment.
     pub fn variable(&self) -> String {
-        format!("SKEP__{}", self.key.replace('.', "__").to_ascii_uppercase())
+        format!("{VARIABLE_START}{}", self.key.replace('.', "__").to_ascii_uppercase())
     }
 
     const fn aliases(mut self, aliases: &'static [Alias]) -> Self {
@@ -109,6 +109,9 @@ impl OptionRow {
         self
     }
 }
+
+/// How the names of options begin in the environment.
+pub(crate) const VARIABLE_START: &str = "SKEP__";
 
 /// Returns the place of an option in [`OPTIONS`].
 pub fn position(key: &str) -> Option<usize> {
@@ -175,7 +178,7 @@ pub const OPTIONS: &[OptionRow] = &[
         Initial::List(&[]),
         Reload::Restart,
         &[
-            "Addresses of the UDP front end.",
+            "Addresses of the UDP front end, at most 8.",
             "Empty: listen.port on 0.0.0.0 and [::]; [\"off\"]: no UDP.",
         ],
     ),
@@ -232,7 +235,7 @@ pub const OPTIONS: &[OptionRow] = &[
     }]),
     row(
         "listen.connection_id_secs",
-        integer(60, 3600),
+        integer(120, 3600),
         Initial::Integer(120),
         Reload::Restart,
         &[
@@ -284,7 +287,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Reload::Restart,
         &[
             "Longest HTTP request head in bytes.",
-            "A longer one is refused with status 414.",
+            "A longer one is refused: with status 414 when its first line alone is too long, else \
+             with 431.",
             "It is the memory that one connection of a stranger may hold.",
         ],
     ),
@@ -295,6 +299,7 @@ pub const OPTIONS: &[OptionRow] = &[
         Reload::Restart,
         &[
             "Seconds in which a request head must arrive once it began.",
+            "A new connection must begin one within the same time.",
             "A longer time lets slow clients hold connections for longer.",
         ],
     ),
@@ -313,7 +318,10 @@ pub const OPTIONS: &[OptionRow] = &[
         integer(1, 60),
         Initial::Integer(5),
         Reload::Restart,
-        &["Seconds in which a client must take its answer."],
+        &[
+            "Seconds in which a client must take the next part of its answer.",
+            "A long answer may take longer in all, at no less than 64 KiB a second.",
+        ],
     ),
     row(
         "http.connections_max",
@@ -324,6 +332,17 @@ pub const OPTIONS: &[OptionRow] = &[
             "HTTP connections of the whole process.",
             "More are closed at once.",
             "Each needs an open file and up to http.head_max_bytes of memory.",
+        ],
+    ),
+    row(
+        "http.connections_per_address_max",
+        integer(0, 10_000_000),
+        Initial::Integer(512),
+        Reload::Restart,
+        &[
+            "HTTP connections of one IPv4 address or one IPv6 /64; 0 for no limit.",
+            "More are closed at once, so that no stranger can take all of http.connections_max.",
+            "Customers behind one carrier-grade NAT share it; proxies in proxy.trusted are exempt.",
         ],
     ),
     row(
@@ -526,6 +545,8 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Seconds of silence after which a peer is removed.",
             "Raised to twice announce.interval_secs, and to 1500, where it is lower.",
+            "A reload that lowers it takes effect when the longer time is over, so that clients \
+             that were told the longer interval can come back.",
             "A longer time keeps more dead peers in memory and in answers.",
         ],
     ),
@@ -573,8 +594,8 @@ pub const OPTIONS: &[OptionRow] = &[
         Initial::Integer(20_000_000),
         Reload::Live,
         &[
-            "Torrents in memory.",
-            "Further ones are answered and not kept.",
+            "Torrents in memory, in the whole process.",
+            "Further ones are answered and not kept, unless one without peers makes room.",
             "A torrent with one peer costs about 100 bytes.",
         ],
     ),
@@ -595,9 +616,11 @@ pub const OPTIONS: &[OptionRow] = &[
         Initial::Integer(3000),
         Reload::Restart,
         &[
-            "Torrents a minute that one IPv4 address or IPv6 /64 may bring, counted by each \
-             worker.",
+            "Torrents a minute that one IPv4 address or IPv6 /48 may bring, counted by each \
+             worker of each transport on its own.",
             "0: no limit.",
+            "Who comes to all workers brings that many times as much: the bound on memory is \
+             swarm.torrents_max.",
         ],
     ),
     row(
@@ -625,7 +648,8 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "File of torrents, one info_hash of 40 hexadecimal digits a line.",
             "Free text may follow a hash; # begins a comment; 64 digits are cut to 40.",
-            "Read again when it changes and on SIGHUP.",
+            "Read again on SIGHUP, and when it changed and stayed as it was for one more look.",
+            "Write a new one beside it and rename it, so that nobody reads half a list.",
         ],
     )
     .aliases(&[Alias { flags: WHITELIST_FLAGS, variable: WHITELIST_VARIABLE, implies: None }]),
@@ -689,7 +713,10 @@ pub const OPTIONS: &[OptionRow] = &[
         integer(1, 3600),
         Initial::Integer(5),
         Reload::Live,
-        &["Seconds between two looks at whether a list file changed."],
+        &[
+            "Seconds between two looks at whether a list file changed.",
+            "A change is taken over at the second look that finds it.",
+        ],
     ),
     row(
         "proxy.trusted",
@@ -718,7 +745,7 @@ pub const OPTIONS: &[OptionRow] = &[
         Reload::Live,
         &[
             "Least severe messages that are logged.",
-            "debug and trace cost a line for each request.",
+            "debug: also the steps of start, reload and end; no level logs single requests.",
         ],
     )
     .aliases(&[Alias {

@@ -13,7 +13,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::chihaya;
-use super::options::{OPTIONS, position, sections};
+use super::options::{OPTIONS, OptionRow, VARIABLE_START, position, sections};
 use super::problem::{Origin, Problem, Warning, nearest, printable};
 
 /// Any value that TOML, JSON and YAML can write.
@@ -96,15 +96,20 @@ pub(crate) fn read_environment(env: &[(OsString, OsString)], sources: &mut Sourc
     }
     for (name, value) in env {
         let name = name.to_string_lossy();
-        if !name.starts_with("SKEP__") {
-            continue;
+        match name.get(..VARIABLE_START.len()) {
+            Some(start) if start.eq_ignore_ascii_case(VARIABLE_START) => {}
+            _ => {
+                sources.warnings.extend(warning_of_likeness(&name));
+                continue;
+            }
         }
         let origin = Origin::Environment(printable(&name));
         match OPTIONS.iter().position(|option| option.variable() == name) {
             Some(option) => give_text(option, origin, value, sources),
             None => {
-                let known: Vec<_> = OPTIONS.iter().map(|option| option.variable()).collect();
-                let nearest = nearest(&name, known.iter().map(String::as_str)).map(Into::into);
+                let key = name[VARIABLE_START.len()..].replace("__", ".").to_ascii_lowercase();
+                let nearest = nearest_key(&key).and_then(position);
+                let nearest = nearest.map(|option| OPTIONS[option].variable());
                 sources.problems.push(
                     Problem::of_source(origin, "no option has this name").with_nearest(nearest),
                 );
@@ -117,6 +122,17 @@ pub(crate) fn read_environment(env: &[(OsString, OsString)], sources: &mut Sourc
     {
         sources.file = Some(path.into());
     }
+}
+
+/// Names the variable that was meant, for one that differs in the number of underscores alone.
+///
+/// Others that begin so may belong to other programs: a container platform makes `SKEP_PORT` for a
+/// service of our name.
+fn warning_of_likeness(name: &str) -> Option<Warning> {
+    let meant = OPTIONS.iter().map(OptionRow::variable).find(|variable| {
+        variable.replace("__", "_").eq_ignore_ascii_case(&name.replace("__", "_"))
+    })?;
+    Some(Warning::new(printable(name), format!("has no effect; did you mean {meant}?")))
 }
 
 /// Adds a value for an option, or a problem when it is not text.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use skep_net::udp::SOCKETS_MAX;
 
 use super::model::{Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm};
 use super::options::{Kind, OPTIONS, Reload, position};
@@ -82,6 +83,32 @@ impl Default for Config {
 }
 
 impl Loaded {
+    /// Reads the sources again for a tracker that was started with this configuration and goes on.
+    ///
+    /// Options that need a restart keep the values that they have here; the keys of those that the
+    /// sources want otherwise are returned beside what was loaded.
+    ///
+    /// # Errors
+    /// What [`Config::load`] says, and what of the new values contradicts the ones that are kept.
+    pub fn reload(&self) -> Result<(Self, Vec<&'static str>), Vec<Problem>> {
+        let mut new = Config::load(&self.sources)?;
+        let waiting = changed_restart_keys(self, &new);
+        if waiting.is_empty() {
+            return Ok((new, waiting));
+        }
+        for (number, option) in OPTIONS.iter().enumerate() {
+            if waiting.contains(&option.key) {
+                new.settings.slots[number] = self.settings.slots[number].clone();
+            }
+        }
+        new.settings.check();
+        if !new.settings.problems.is_empty() {
+            return Err(new.settings.problems);
+        }
+        new.config = new.settings.config();
+        Ok((new, waiting))
+    }
+
     /// Returns each option with its value and origin, in the order of [`OPTIONS`].
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.settings.slots
@@ -167,8 +194,12 @@ impl Settings {
         self.check_torrents();
         self.check_clients("access.clients_allow");
         self.check_clients("access.clients_deny");
+        self.check_ranges("access.addresses_deny", "nobody of that family is served");
+        self.check_ranges("proxy.trusted", "anybody can announce the address of anybody");
         self.check_proxy();
         self.check_listeners();
+        self.check_overlaps();
+        self.check_udp_count();
         self.warn_of_secret();
         self.warn_of_interval();
     }
@@ -218,12 +249,25 @@ impl Settings {
     }
 
     fn check_clients(&mut self, key: &'static str) {
-        let too_long = self.texts(key).into_iter().find(|prefix| prefix.len() > PEER_ID_BYTES);
-        if let Some(prefix) = too_long {
+        let texts = self.texts(key);
+        let too_long = texts.iter().filter(|prefix| prefix.len() > PEER_ID_BYTES);
+        let too_long: Vec<_> = too_long.map(String::as_str).collect();
+        if !too_long.is_empty() {
+            let verb = if too_long.len() == 1 { "does" } else { "do" };
+            let shown = too_long.join(", ");
             self.refuse(
                 key,
-                format!("{prefix} does not fit: must be at most {PEER_ID_BYTES} bytes long"),
+                format!("{shown} {verb} not fit: must be at most {PEER_ID_BYTES} bytes long"),
             );
+        }
+    }
+
+    /// Warns of a range that holds every address of a family.
+    fn check_ranges(&mut self, key: &'static str, effect: &str) {
+        let all: Vec<_> =
+            self.networks(key).into_iter().filter(|network| network.prefix_len() == 0).collect();
+        for network in all {
+            self.warn(key, format!("{network} is every address there is: {effect}"));
         }
     }
 
@@ -271,6 +315,31 @@ impl Settings {
         }
     }
 
+    /// Two sockets that would want the same packets: the second could not be bound.
+    fn check_overlaps(&mut self) {
+        for key in ["listen.udp", "listen.http", "listen.admin"] {
+            let addresses = self.sockets(key).unwrap_or_default();
+            let overlap = addresses.iter().enumerate().find_map(|(number, address)| {
+                let other = addresses[..number].iter().find(|other| is_same_socket(other, address));
+                Some((*other?, *address))
+            });
+            if let Some((first, second)) = overlap
+                && self.are_sound(&[key])
+            {
+                self.refuse(key, format!("must not hold both {first} and {second}: they overlap"));
+            }
+        }
+    }
+
+    /// A worker waits for all of its UDP sockets together.
+    fn check_udp_count(&mut self) {
+        let count = self.sockets("listen.udp").unwrap_or_default().len();
+        if count > SOCKETS_MAX {
+            let message = format!("must be at most {SOCKETS_MAX} addresses, and {count} are given");
+            self.refuse("listen.udp", message);
+        }
+    }
+
     fn warn_of_secret(&mut self) {
         let secret = self.secret();
         if secret.expose().is_some_and(|text| text.len() < SECRET_BYTES_MIN) {
@@ -301,6 +370,7 @@ impl Settings {
                 idle_timeout_secs: self.integer("http.idle_timeout_secs"),
                 write_timeout_secs: self.integer("http.write_timeout_secs"),
                 connections_max: self.integer("http.connections_max"),
+                connections_per_address_max: self.integer("http.connections_per_address_max"),
                 plus_literal: self.boolean("http.plus_literal"),
             },
             announce: self.announce(),

@@ -125,6 +125,10 @@ impl Kind {
     /// A sentence that says what is allowed; it repeats no value except an item of a list.
     pub(crate) fn parse(&self, raw: &Raw) -> Result<Value, String> {
         let value = match (self, raw) {
+            // One item needs no brackets.
+            (Self::Texts | Self::Sockets | Self::Networks, Raw::Text(_)) => {
+                return self.parse(&Raw::List(vec![raw.clone()]));
+            }
             (Self::Bool, Raw::Bool(value)) => Some(Value::Bool(*value)),
             (Self::Integer { min, max }, Raw::Integer(number)) => u32::try_from(*number)
                 .ok()
@@ -174,16 +178,24 @@ impl Kind {
     }
 
     fn items<T>(&self, items: &[Raw], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
-        items
-            .iter()
-            .map(|item| {
-                let parsed = match item {
-                    Raw::Text(text) => parse(text.trim()),
-                    _ => None,
-                };
-                parsed.ok_or_else(|| format!("{item} does not fit: must be {}", self.allowed()))
-            })
-            .collect()
+        let mut parsed = Vec::new();
+        let mut bad = Vec::new();
+        for item in items {
+            match item {
+                Raw::Text(text) => {
+                    parse(text.trim()).map_or_else(|| bad.push(item), |item| parsed.push(item))
+                }
+                _ => bad.push(item),
+            }
+        }
+        let verb = if bad.len() == 1 { "does" } else { "do" };
+        let shown: Vec<_> = bad.iter().take(LIST_SHOWN_MAX).map(ToString::to_string).collect();
+        match shown.is_empty() {
+            true => Ok(parsed),
+            false => {
+                Err(format!("{} {verb} not fit: must be {}", shown.join(", "), self.allowed()))
+            }
+        }
     }
 
     fn sockets(&self, items: &[Raw]) -> Result<Value, String> {
@@ -300,7 +312,23 @@ mod tests {
         assert!(integer.parse(&Raw::Float(5.0)).is_err());
         assert!(Kind::Bool.parse(&Raw::Integer(1)).is_err());
         assert!(Kind::Secret.parse(&Raw::Integer(1)).is_err());
-        assert!(Kind::Texts.parse(&Raw::Text("a".into())).is_err());
+        assert!(Kind::Texts.parse(&Raw::Integer(1)).is_err());
+    }
+
+    #[test]
+    fn single_text_is_a_list_of_one() {
+        let text = |text: &str| Raw::Text(text.into());
+        assert_eq!(Kind::Sockets.parse(&text("off")), Ok(Value::Sockets(None)));
+        assert_eq!(Kind::Texts.parse(&text("a,b")), Ok(Value::Texts(vec!["a,b".into()])));
+        let network = Kind::Networks.parse(&text("10.0.0.0/8")).unwrap();
+        assert_eq!(network.to_toml(), r#"["10.0.0.0/8"]"#);
+        assert!(Kind::Sockets.parse(&text("localhost:80")).is_err());
+    }
+
+    #[test]
+    fn every_bad_item_is_told() {
+        let error = parse(Kind::Networks, "a,10.0.0.0/8,b").unwrap_err();
+        assert!(error.starts_with("\"a\", \"b\" do not fit: must be "), "{error}");
     }
 
     #[test]

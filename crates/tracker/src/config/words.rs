@@ -126,10 +126,8 @@ words! {
         Warn = "warn",
         /// What happened to the tracker.
         Info = "info",
-        /// What happened to single requests.
+        /// How the tracker goes about it.
         Debug = "debug",
-        /// Everything.
-        Trace = "trace",
     }
 }
 

@@ -51,8 +51,8 @@ impl Worker {
     #[must_use]
     pub fn new(shared: Shared, counters: Arc<WorkerCounters>) -> Self {
         let max = shared.new_torrents_per_minute_max;
-        // An IPv6 customer has at least a /64: its addresses are one.
-        let new_torrents = RateTable::new(shared.seed.clone(), max, 32, 64);
+        // An IPv6 customer may have a whole /48: its addresses are one.
+        let new_torrents = RateTable::new(shared.seed.clone(), max, 32, 48);
         Self { shared, counters, new_torrents, rng: Rng::new() }
     }
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use skep_engine::Tick;
-use skep_engine::counters::{Action, Drop, TrafficCounters};
+use skep_engine::counters::{Action, DropReason, TrafficCounters};
 use skep_engine::session::{Policy, UdpSession, UdpStep, finish_announce};
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
-use skep_net::udp::{Batch as Datagrams, SOCKETS_MAX, UdpSocket, wait_any};
+use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, wait_any};
 use skep_proto::TransactionId;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::udp::{
-    ANNOUNCE_HEADER_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES, SCRAPE_INFO_HASHES_MAX,
-    write_scrape_entry, write_scrape_header,
+    ANNOUNCE_HEADER_BYTES, HEADER_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES,
+    SCRAPE_INFO_HASHES_MAX, write_scrape_entry, write_scrape_header,
 };
 
 use super::Worker;
@@ -24,9 +24,6 @@ use crate::shards::{Answer, Batch, Request};
 
 /// How long a quiet worker sleeps before it looks whether it is to stop.
 const WAIT_MAX: Duration = Duration::from_millis(200);
-
-/// How long it sleeps at some of its sockets where it has too many to wait for all.
-const TURN_MAX: Duration = Duration::from_millis(2);
 
 /// Batches taken from one socket while others may be waiting.
 const BATCHES_IN_TURN_MAX: u32 = 4;
@@ -77,30 +74,26 @@ impl UdpFrontend {
     /// If a socket cannot be received from at all.
     pub fn run(mut self) -> io::Result<()> {
         while !self.worker.shared.shutdown.requested() {
-            let mut idle = true;
-            for socket in 0..self.sockets.len() {
+            let ready = self.wait()?;
+            for socket in (0..self.sockets.len()).filter(|&socket| ready.is_ready(socket)) {
+                // A full batch means that more is waiting; others get their turn all the same.
                 for _ in 0..BATCHES_IN_TURN_MAX {
-                    let received = self.serve_batch(socket)?;
-                    idle &= received == 0;
-                    if received < self.datagrams.capacity() {
+                    if self.serve_batch(socket)? < self.datagrams.capacity() {
                         break;
                     }
                 }
-            }
-            if idle {
-                self.wait()?;
             }
         }
         Ok(())
     }
 
-    fn wait(&self) -> io::Result<()> {
-        // All sockets are looked at anyway, so it does not matter which one is ready.
-        match self.sockets.as_slice() {
-            [one] => wait_any(&[one], WAIT_MAX).map(drop),
-            [one, other] => wait_any(&[one, other], WAIT_MAX).map(drop),
-            more => wait_for_many(more),
+    /// Waits until a socket has something, or it is time to look whether to stop.
+    fn wait(&self) -> io::Result<Readiness> {
+        let mut sockets = [&self.sockets[0]; SOCKETS_MAX];
+        for (place, socket) in sockets.iter_mut().zip(&self.sockets) {
+            *place = socket;
         }
+        wait_any(&sockets[..self.sockets.len()], WAIT_MAX)
     }
 
     /// Receives what is waiting at one socket, answers it and returns how many datagrams it were.
@@ -125,22 +118,11 @@ impl UdpFrontend {
         let mut batch = Answers { jobs, datagrams, counters, policy: &policy, intervals };
         shared.store.submit(&mut moment, &mut batch);
         let report = socket.send(datagrams);
-        counters.drops[Drop::SendFailed as usize].add((report.failed + report.would_block) as u64);
+        counters.drops[DropReason::SendFailed as usize]
+            .add((report.failed + report.would_block) as u64);
         worker.counters.kernel_drops.set(kernel_drops(sockets));
         Ok(received)
     }
-}
-
-/// So many sockets can be waited for together; a worker with more of them takes turns.
-fn wait_for_many(sockets: &[UdpSocket]) -> io::Result<()> {
-    let one_turn = sockets.len() <= SOCKETS_MAX;
-    let wait_max = if one_turn { WAIT_MAX } else { TURN_MAX };
-    for some in sockets.chunks(SOCKETS_MAX) {
-        if wait_any(&some.iter().collect::<Vec<_>>(), wait_max)?.any() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn kernel_drops(sockets: &[UdpSocket]) -> u64 {
@@ -158,7 +140,12 @@ impl Jobs {
         datagrams: &mut Datagrams,
         number: usize,
     ) {
-        let (datagram, source, reply) = datagrams.exchange(number);
+        let cut_short = datagrams.truncated(number);
+        let (mut datagram, source, reply) = datagrams.exchange(number);
+        if cut_short {
+            // Longer than any datagram that makes sense, but for a scrape: whole hashes are left.
+            datagram = &datagram[..datagram.len() - (datagram.len() - HEADER_BYTES) % 20];
+        }
         counters.received_bytes.add(datagram.len() as u64);
         let reply_bytes = match session.receive(policy, counters, now, source, datagram, reply) {
             UdpStep::Drop => 0,
@@ -169,7 +156,8 @@ impl Jobs {
                 0
             }
             UdpStep::Scrape { transaction_id, info_hashes } => {
-                let answered = info_hashes.len().min(policy.scrapes.hashes_max as usize);
+                let max = (policy.scrapes.hashes_max as usize).min(SCRAPE_INFO_HASHES_MAX);
+                let answered = info_hashes.len().min(max);
                 for (position, info_hash) in info_hashes.take(answered).enumerate() {
                     if policy.rules.serves(&info_hash) {
                         self.requests.push(Request::Scrape(info_hash));
@@ -220,7 +208,8 @@ impl Batch for Answers<'_> {
     fn complete(&mut self, number: usize, answer: Answer) {
         match (self.jobs.origins[number], answer) {
             (Origin::Announce { datagram, transaction_id, .. }, Answer::Announced(announced)) => {
-                let interval_secs = self.policy.answers.interval(&mut self.intervals);
+                let answers = &self.policy.answers;
+                let interval_secs = answers.interval_after(&announced, &mut self.intervals);
                 let reply = self.datagrams.reply_buffer(datagram);
                 let bytes = finish_announce(reply, transaction_id, interval_secs, &announced);
                 self.datagrams.set_reply_len(datagram, bytes);

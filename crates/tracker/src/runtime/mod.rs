@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod keeper;
+pub mod panic;
 pub mod shutdown;
+pub mod signals;
 pub mod workers;

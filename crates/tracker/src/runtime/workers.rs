@@ -1,4 +1,6 @@
 //! Named threads that live as long as the process: when one of them ends, the process ends.
+//!
+//! A panic ends the process by itself: see `panic`.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -35,6 +37,13 @@ pub struct WorkerDied {
 /// Threads that can end without anybody listening.
 const ENDS_MAX: usize = 1024;
 
+/// One wait for the end of a thread.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Turns in which no thread ends before the rest are left behind: five seconds, more than open
+/// connections are given.
+const QUIET_TURNS_MAX: u32 = 500;
+
 impl Workers {
     /// No thread yet; all of them will stop with `shutdown`.
     #[must_use]
@@ -51,15 +60,11 @@ impl Workers {
         name: String,
         run: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
-        let mut ending = Ending {
-            end: Some(End { name: name.clone(), result: panicked() }),
-            to: self.ends.0.clone(),
-        };
-        let handle = Builder::new().name(name).spawn(move || {
+        let ends = self.ends.0.clone();
+        let handle = Builder::new().name(name.clone()).spawn(move || {
             let result = run().map_err(|error| error.to_string());
-            if let Some(end) = &mut ending.end {
-                end.result = result;
-            }
+            // At the very end nobody may be left to hear of it.
+            let _ = ends.try_send(End { name, result });
         })?;
         self.handles.push(handle);
         Ok(())
@@ -79,37 +84,63 @@ impl Workers {
         }
     }
 
-    /// Asks all threads to stop and waits for them.
+    /// Asks all threads to stop and waits for them, but for one that shows no sign of ending, such as
+    /// a reader of a file on a network that is gone.
     ///
     /// # Errors
     /// If one of them failed.
     pub fn stop(self) -> Result<(), WorkerDied> {
+        self.stop_within(QUIET_TURNS_MAX)
+    }
+
+    fn stop_within(self, quiet_turns_max: u32) -> Result<(), WorkerDied> {
         self.shutdown.request();
+        let mut failed = None;
+        let mut quiet_turns = 0;
+        while quiet_turns < quiet_turns_max && !self.handles.iter().all(JoinHandle::is_finished) {
+            match self.ends.1.recv_timeout(TURN) {
+                Ok(end) => failed = failed.or_else(|| end.failure()),
+                Err(_) => quiet_turns += 1,
+            }
+        }
+        failed = failed.or_else(|| self.ends.1.try_iter().find_map(End::failure));
         for handle in self.handles {
-            // Its end says whether it panicked.
-            let _ = handle.join();
+            let name = handle.thread().name().unwrap_or_default().to_owned();
+            if !handle.is_finished() {
+                tracing::warn!(name, "a thread does not end; it is left behind");
+            } else if handle.join().is_err() {
+                let died = WorkerDied { name, cause: "it panicked".to_owned() };
+                failed = failed.or(Some(died));
+            }
         }
-        match self.ends.1.try_iter().find_map(|end| Some((end.name, end.result.err()?))) {
-            Some((name, cause)) => Err(WorkerDied { name, cause }),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 }
 
-fn panicked() -> Result<(), String> {
-    Err("it panicked".to_owned())
+impl End {
+    fn failure(self) -> Option<WorkerDied> {
+        Some(WorkerDied { name: self.name, cause: self.result.err()? })
+    }
 }
 
-/// Reports the end of a thread, however it comes about.
-struct Ending {
-    end: Option<End>,
-    to: SyncSender<End>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            let _ = self.to.try_send(end);
-        }
+    #[test]
+    fn thread_that_does_not_end_is_left_behind() {
+        let shutdown = Shutdown::default();
+        let mut workers = Workers::new(shutdown.clone());
+        let (release, wait) = sync_channel::<()>(0);
+        workers.spawn("stuck".into(), move || wait.recv().map_err(io::Error::other)).unwrap();
+        workers
+            .spawn("lawful".into(), move || {
+                while !shutdown.wait_timeout(TURN) {}
+                Err(io::Error::other("on its way out"))
+            })
+            .unwrap();
+        let died = workers.stop_within(20).unwrap_err();
+        assert_eq!(died.to_string(), "worker lawful ended: on its way out");
+        drop(release);
     }
 }

@@ -43,7 +43,7 @@ impl PeerStore for Listed {
 
     fn tally(&self) -> Tally {
         self.tallies.fetch_add(1, Ordering::Relaxed);
-        let mut tally = Tally::default();
+        let mut tally = Tally { torrents: self.torrents.len() as u64, ..Tally::default() };
         tally.peers[0][0] = self.peers.lock().len() as u64 + self.claimed;
         tally
     }
@@ -172,20 +172,43 @@ fn small_store_is_counted_for_every_request() {
 }
 
 #[test]
+fn store_of_medium_size_is_counted_once_a_second() {
+    let (store, clock, stats) = stats(Listed { claimed: LIVE_ENTRIES_MAX, ..Listed::default() });
+    // The second may end in between, once.
+    for _ in 0..100 {
+        let _ = stats.snapshot();
+    }
+    let walks = store.walks();
+    assert!(walks < 10, "{walks} walks for 100 requests");
+    clock.advance(MEDIUM_SECS);
+    let _ = stats.snapshot();
+    assert!(store.walks() > walks);
+}
+
+#[test]
+fn torrents_without_peers_make_a_store_large_too() {
+    let torrents = vec![Counts::default(); MEDIUM_ENTRIES_MAX as usize];
+    let (store, _, stats) = stats(Listed { torrents, ..Listed::default() });
+    let first = stats.snapshot();
+    assert!(Arc::ptr_eq(&first, &stats.snapshot()));
+    assert_eq!(store.walks(), 1);
+}
+
+#[test]
 fn large_store_is_counted_once_in_a_while() {
-    let (store, clock, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
+    let (store, clock, stats) = stats(Listed { claimed: MEDIUM_ENTRIES_MAX, ..Listed::default() });
     assert_eq!(stats.snapshot().peers, 0);
     store.put([1; 6], PeerClass::Seeder, WEB);
     assert_eq!((stats.snapshot().peers, store.walks()), (0, 1));
-    clock.advance(COUNT_SECS);
+    clock.advance(LARGE_SECS);
     assert_eq!((stats.snapshot().peers, store.walks()), (1, 2));
 }
 
 #[test]
 fn request_that_finds_a_large_count_going_on_takes_the_last_one() {
-    let (store, clock, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
+    let (store, clock, stats) = stats(Listed { claimed: MEDIUM_ENTRIES_MAX, ..Listed::default() });
     let first = stats.snapshot();
-    clock.advance(COUNT_SECS);
+    clock.advance(LARGE_SECS);
     let turn = stats.turn.lock();
     assert!(Arc::ptr_eq(&first, &stats.snapshot()));
     drop(turn);
@@ -218,7 +241,7 @@ fn request_that_had_to_wait_takes_a_count_that_began_after_it_came() {
     let got = ask_while_counting((&store, &stats), || {
         stats.begun.fetch_add(1, Ordering::AcqRel);
         let snapshot = Arc::clone(&counted);
-        stats.last.store(Some(Arc::new(Counted { at: Tick(0), snapshot })));
+        stats.last.store(Some(Arc::new(Counted { at: Tick(0), good_for_secs: 0, snapshot })));
     });
     assert!(Arc::ptr_eq(&got, &counted));
     assert_eq!(store.walks(), 0);
@@ -234,7 +257,7 @@ fn request_does_not_take_a_count_that_began_before_it_came() {
 
 #[test]
 fn first_requests_to_a_large_store_wait_for_one_count() {
-    let (store, _, stats) = stats(Listed { claimed: LIVE_PEERS_MAX, ..Listed::default() });
+    let (store, _, stats) = stats(Listed { claimed: MEDIUM_ENTRIES_MAX, ..Listed::default() });
     ask_while_counting((&store, &stats), || {});
     assert_eq!(store.walks(), 1);
 }

@@ -1,8 +1,13 @@
 //! Log lines: where they go, in what form, and how severe they must be.
 //!
-//! Says nothing of its own. Nothing above debug is ever logged for a single request.
+//! Says nothing of its own, but for the lines that nobody took. Nothing is logged for a single
+//! request, and nobody waits for a log: a thread writes the lines, and what it cannot write in time
+//! is counted and dropped.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -10,40 +15,82 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{Registry, fmt, reload};
 
+use super::lines::Lines;
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// The way to change the level of a running log.
+/// How long the end of the process waits for the last lines.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// The way to a running log: its level, and its last lines.
 #[derive(Debug, Clone)]
-pub struct LogControl(reload::Handle<LevelFilter, Registry>);
+pub struct LogControl {
+    level: reload::Handle<LevelFilter, Registry>,
+    lines: Arc<Lines>,
+}
 
 impl LogControl {
     /// Sets the least severe messages that are logged from now on.
     pub fn set_level(&self, level: LogLevel) {
         // This fails only when the log is gone, and then nobody reads its lines.
-        let _ = self.0.reload(filter(level));
+        let _ = self.level.reload(filter(level));
+    }
+
+    /// Writes a text as it is, whatever the level; like a log line it may be lost.
+    pub fn say(&self, text: &str) {
+        self.lines.push(text.as_bytes());
+    }
+
+    /// Waits until everything is written, for a second at most.
+    pub fn flush(&self) {
+        self.lines.flush(FLUSH_MAX);
     }
 }
 
 /// Starts logging to stderr for the whole process; a log that runs already goes on as it is.
-#[must_use]
-pub fn start(config: &Log) -> LogControl {
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (subscriber, control) = subscriber(config, colours, std::io::stderr);
+///
+/// # Errors
+/// If the system has no room for the thread that writes.
+pub fn start(config: &Log) -> io::Result<LogControl> {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = Arc::new(Lines::default());
+    let to = lines.clone();
+    let (subscriber, level) = subscriber(config, colours, move || Line(to.clone()));
     // A process that runs several trackers, as tests do, keeps its first log.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    control
+    let from = lines.clone();
+    Builder::new().name("skep-log".to_owned()).spawn(move || {
+        from.write_to(&mut io::stderr(), |lost| {
+            tracing::error!(lost, "log lines were lost: nobody took them in time");
+        });
+    })?;
+    Ok(LogControl { level, lines })
+}
+
+/// Takes one line: the formatter writes each with one call.
+struct Line(Arc<Lines>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Makes a log that writes to `writer`.
-fn subscriber<W>(config: &Log, colours: bool, writer: W) -> (impl Subscriber, LogControl)
+fn subscriber<W>(
+    config: &Log,
+    colours: bool,
+    writer: W,
+) -> (impl Subscriber, reload::Handle<LevelFilter, Registry>)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let (level, handle) = reload::Layer::new(filter(config.level));
-    let lines = fmt::layer()
-        .with_writer(writer)
-        // A closed stderr must not end the tracker.
-        .log_internal_errors(false);
+    let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(colours).with_target(false).boxed(),
         LogFormat::Json => {
@@ -51,7 +98,7 @@ where
         }
     };
     let subscriber = Registry::default().with(level).with(lines);
-    (subscriber, LogControl(handle))
+    (subscriber, handle)
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -60,41 +107,23 @@ fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
     use tracing::{info, warn};
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn logged(format: LogFormat, run: impl FnOnce(&LogControl)) -> String {
-        let lines = Lines::default();
+        let lines = Arc::new(Lines::default());
         let config = Log { level: LogLevel::Warn, format };
         let to = lines.clone();
-        let (subscriber, control) = subscriber(&config, false, move || to.clone());
+        let (subscriber, level) = subscriber(&config, false, move || Line(to.clone()));
+        let control = LogControl { level, lines };
         tracing::subscriber::with_default(subscriber, || run(&control));
-        let bytes = lines.0.lock().clone();
-        String::from_utf8(bytes).unwrap()
+        control.lines.taken()
     }
 
     #[test]

@@ -10,8 +10,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
-use skep_engine::counters::{Action, Counter, Drop, TrafficCounters, WorkerCounters};
+use skep_engine::counters::{
+    Action, Counter, DropReason, ERROR_STATUSES, TrafficCounters, WorkerCounters,
+};
 use skep_engine::gate::Refusal;
+use skep_engine::session::HttpRefusal;
 use skep_engine::swarm::{LaneKind, PeerClass, Tally};
 use skep_proto::DecodeError;
 
@@ -101,7 +104,10 @@ impl Metrics {
                 for traffic in families {
                     sums.requests += total(&traffic.requests);
                     sums.answers += total(&traffic.answers);
-                    sums.errors += total(&traffic.decode_errors) + total(&traffic.refusals);
+                    sums.errors += total(&traffic.decode_errors)
+                        + total(&traffic.refusals)
+                        + total(&traffic.http_refusals)
+                        + total(&traffic.error_statuses);
                     sums.drops += total(&traffic.drops);
                 }
             }
@@ -406,7 +412,7 @@ fn action_label(transport: &str, number: usize) -> Option<&'static str> {
 }
 
 pub(super) fn drops(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    let label = |_, number: usize| Some(Drop::ALL[number].label());
+    let label = |_, number: usize| Some(DropReason::ALL[number].label());
     scrape.by_number(samples, |traffic| &traffic.drops, label);
 }
 
@@ -415,6 +421,19 @@ pub(super) fn errors(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     scrape.by_number(samples, |traffic| &traffic.decode_errors, label);
     let label = |_, number: usize| Some(Refusal::LABELS[number]);
     scrape.by_number(samples, |traffic| &traffic.refusals, label);
+    let label =
+        |transport, number: usize| (transport == "http").then_some(HttpRefusal::LABELS[number]);
+    scrape.by_number(samples, |traffic| &traffic.http_refusals, label);
+}
+
+pub(super) fn error_statuses(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    for (number, family) in FAMILIES.into_iter().enumerate() {
+        for (place, status) in ERROR_STATUSES.iter().enumerate() {
+            let workers = scrape.sources.workers.iter();
+            let sum = workers.map(|worker| worker.http[number].error_statuses[place].get()).sum();
+            samples.count(&[family, &status.code().to_string()], sum);
+        }
+    }
 }
 
 pub(super) fn peers_sent(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

@@ -2,10 +2,11 @@
 //!
 //! Reads counters that others keep; nothing here is touched while a request is answered.
 
+mod lines;
 pub mod log;
 pub mod metrics;
 pub mod names;
-mod process;
+pub(crate) mod process;
 mod reference;
 
 pub use metrics::{Gauges, Metrics};

@@ -118,6 +118,14 @@ pub const METRICS: &[MetricRow] = &[
         read: metrics::http_connections,
     },
     MetricRow {
+        name: "skep_http_error_statuses_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "HTTP answers whose status is an error, by its code.",
+        labels: &["family", "code"],
+        read: metrics::error_statuses,
+    },
+    MetricRow {
         name: "skep_process_cpu_seconds_total",
         kind: Kind::Counter,
         unit: Some(Unit::Seconds),

@@ -21,10 +21,15 @@ impl Process {
         Some(Self {
             cpu_secs: cpu_secs(&fs::read_to_string("/proc/self/stat").ok()?)?,
             resident_bytes: resident_bytes(&fs::read_to_string("/proc/self/status").ok()?)?,
-            // One of them is the directory that is being read.
-            open_files: (fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1),
+            open_files: open_files()?,
         })
     }
+}
+
+/// Files and sockets that are open now.
+pub(crate) fn open_files() -> Option<u64> {
+    // One of them is the directory that is being read.
+    Some((fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }
 
 fn cpu_secs(stat: &str) -> Option<f64> {

@@ -233,7 +233,7 @@ skep: 12 problems in the configuration
   mode = \"privat\" (file bad.toml): must be one of public, registered
   swarm.peer_ttl_secs = 99999999 (file bad.toml): must be a whole number from 60 to 64800
   environment SKEP__ANNOUNCE__INTERVAL: no option has this name; did you mean SKEP__ANNOUNCE__INTERVAL_SECS?
-  log.level = \"loud\" (environment SKEP__LOG__LEVEL): must be one of error, warn, info, debug, trace
+  log.level = \"loud\" (environment SKEP__LOG__LEVEL): must be one of error, warn, info, debug
   listen.port = \"http\" (flag --port): must be a whole number from 0 to 65535
   announce.interval_min_secs = 900 (file bad.toml): must be at most announce.interval_secs = 600 (file bad.toml)
   announce.peers_default = 500 (environment SKEP__ANNOUNCE__PEERS_DEFAULT): must be at most announce.peers_max = 200 (default)

@@ -1,6 +1,17 @@
 //! Integration tests of the product, one module a subject.
 //!
 //! Shared helpers live in `support`, or in the module that alone needs them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod access;
 mod config;
+mod generated;
+mod golden;
+mod hostile;
+mod http_limits;
+mod lifecycle;
+mod pages;
+mod robustness;
+mod scenarios;
+mod support;
 mod telemetry;

@@ -10,7 +10,7 @@ use skep::shards::MemoryStore;
 use skep::telemetry::names::{Kind, METRICS};
 use skep::telemetry::{Gauges, Metrics};
 use skep_engine::Seed;
-use skep_engine::counters::{Action, Drop, WorkerCounters};
+use skep_engine::counters::{Action, DropReason, WorkerCounters};
 use skep_engine::gate::Refusal;
 use skep_engine::swarm::SwarmSettings;
 use skep_proto::DecodeError;
@@ -114,7 +114,7 @@ fn counters_of_all_workers_are_summed_by_transport_and_family() {
     second.udp[0].request(Action::Announce);
     second.udp[1].request(Action::Announce);
     first.http[1].answer(Action::Page);
-    first.udp[0].drop(Drop::BadConnectionId);
+    first.udp[0].drop(DropReason::BadConnectionId);
     first.udp[1].decode_errors[DecodeError::InvalidPort.index()].add(3);
     first.http[0].refusals[Refusal::Unregistered.index()].add(4);
     first.http[0].sent_bytes.add(500);

@@ -98,6 +98,7 @@ impl SideBySide {
         }
         let late = Tick(self.now.0.saturating_sub(late_secs));
         let (announced, returned) = self.ask(announce, wanted, late)?;
+        self.forget_what_made_room(announce)?;
         let evicted = match crowd.as_slice() {
             [] => None,
             [only] => Some(*only),
@@ -160,7 +161,10 @@ impl SideBySide {
     /// What differs.
     pub fn retain(&mut self, keep: impl Fn(&InfoHash) -> bool) -> Result<(), String> {
         self.sweep_all()?;
-        self.shard.retain(&keep);
+        let mut from = Some(u32::MAX);
+        while let Some(start) = from {
+            from = self.shard.retain(start, 3, &keep);
+        }
         self.model.retain(&keep);
         self.recount()
     }
@@ -290,10 +294,41 @@ impl SideBySide {
         }
     }
 
-    /// Whether the shard had reached a bound; its own word counts while silent peers are about.
+    /// Whether the shard had reached a bound; its own word counts while silent peers are about, or
+    /// torrents without peers, which may or may not be found to make room.
     fn is_full(&self, announce: &Announce, announced: &Announced) -> bool {
         let at_most = self.model.is_full(!self.model.knows(&announce.request.info_hash, self.now));
-        if at_most && self.model.has_silent(self.now) { announced.not_stored } else { at_most }
+        let unsure = self.model.has_silent(self.now) || self.model.has_empty();
+        if at_most && unsure { announced.not_stored } else { at_most }
+    }
+
+    /// Drops from the model the torrent without peers that the shard forgot for a new one.
+    fn forget_what_made_room(&mut self, announce: &Announce) -> Result<(), String> {
+        let new = &announce.request.info_hash;
+        if self.model.settings.torrents_max == u64::MAX {
+            return Ok(());
+        }
+        // The shard may count torrents whose peers all fell silent, which the model dropped.
+        let full = self.shard.tally().torrents >= self.model.settings.torrents_max;
+        let forgotten: Vec<_> = self
+            .model
+            .swarms
+            .keys()
+            .filter(|info_hash| *info_hash != new && self.model.knows(info_hash, self.now))
+            .filter(|info_hash| self.shard.scrape(info_hash).is_none())
+            .copied()
+            .collect();
+        for info_hash in forgotten {
+            let live = self.model.swarms[&info_hash]
+                .records
+                .values()
+                .any(|record| !self.model.is_silent(record, self.now));
+            if live || !full {
+                return Err(format!("{info_hash} was forgotten for {new}"));
+            }
+            self.model.forget(&info_hash);
+        }
+        Ok(())
     }
 
     fn compare(

@@ -1,49 +1,37 @@
 //! From a request head to the bytes of the answer: routes, swarms and pages.
 //!
-//! Reads and writes no socket. What takes a walk over all swarms is handed back as a deferred page,
-//! to be made on another thread.
+//! Reads and writes no socket, except to turn a connection away. What takes a walk over all swarms is
+//! handed back, to be made in `deferred`.
 
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use skep_engine::Tick;
-use skep_engine::counters::{Action, Drop as Dropped, TrafficCounters};
+use skep_engine::counters::{Action, DropReason, TrafficCounters};
 use skep_engine::limits::PEERS_PER_ANSWER_MAX;
 use skep_engine::session::{HttpAnnounce, HttpRefusal, HttpSession, Policy};
 use skep_engine::swarm::{Announced, Counts, Moment, PeerIds, PeerRoom};
 use skep_proto::InfoHash;
 use skep_proto::http::{
     Connection, ContentType, Head, Method, PeerList, ResponseHead, Route, Status, Target, respond,
-    write_failure,
+    respond_head, write_failure,
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use tokio::net::TcpStream;
 
-use crate::frontend::{Shared, Worker};
-use crate::pages::{self, Site};
+use super::deferred::{Deferred, Made, Page, Pages, Walk};
+use crate::frontend::Worker;
+use crate::pages;
 use crate::shards::{Answer, Batch, Request};
-use crate::stats::Stats;
 
-/// Seconds for which a large full scrape is answered with the same bytes.
-const FULL_SCRAPE_KEPT_SECS: u32 = 10;
+/// Bytes of a request that are read from a connection that is turned away: closing a socket with
+/// unread bytes would destroy the answer on its way.
+const TURNED_AWAY_BYTES_MAX: usize = 2048;
 
-/// Full scrapes below this are made anew each time.
-const FULL_SCRAPE_KEPT_BYTES_MIN: usize = 64 * 1024;
-
-/// What pages are made of, for all workers.
-pub struct Pages {
-    site: Site,
-    stats: Stats,
-    /// The last large full scrape, so that asking for it again and again costs nothing.
-    full_scrape: Mutex<Option<(Tick, Arc<[u8]>)>>,
-}
-
-impl Pages {
-    pub(super) const fn new(site: Site, stats: Stats) -> Self {
-        Self { site, stats, full_scrape: Mutex::new(None) }
-    }
-}
+/// About as many bytes as a scrape answer has besides its torrents, and for each torrent.
+const SCRAPE_BYTES: usize = 12;
+const SCRAPE_ENTRY_BYTES: usize = 66;
 
 /// Whether an answer is there already.
 #[derive(Debug)]
@@ -51,87 +39,13 @@ pub(super) enum Next {
     /// It was written.
     Written(Connection),
     /// It must be made elsewhere.
-    Deferred { page: Deferred, connection: Connection },
+    Deferred { page: Box<Deferred>, connection: Connection },
 }
 
 impl Next {
     pub(super) const fn stays_open(&self) -> bool {
         let (Self::Written(connection) | Self::Deferred { connection, .. }) = self;
         connection.stays_open()
-    }
-}
-
-/// An answer that walks all swarms.
-pub(super) struct Deferred {
-    head: ResponseHead,
-    what: DeferredPage,
-    pages: Arc<Pages>,
-    shared: Shared,
-}
-
-impl std::fmt::Debug for Deferred {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deferred").field("what", &self.what).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-enum DeferredPage {
-    /// With the host that the client knows us by.
-    Home(Option<Vec<u8>>),
-    StatsHtml,
-    StatsJson,
-    FullScrape,
-}
-
-impl Deferred {
-    /// Makes the answer on another thread and appends it.
-    pub(super) async fn write(self, out: &mut Vec<u8>) {
-        let head = self.head;
-        let made = tokio::task::spawn_blocking(move || self.body()).await;
-        match made {
-            Ok(body) => respond(out, &head, body.len(), |out| out.extend_from_slice(&body)),
-            Err(_) => respond(out, &ResponseHead::closing(Status::InternalError), 0, |_| {}),
-        }
-    }
-
-    fn body(&self) -> Arc<[u8]> {
-        let stats = &self.pages.stats;
-        match &self.what {
-            DeferredPage::Home(host) => {
-                pages::home(&self.pages.site, host.as_deref(), &stats.snapshot())
-                    .into_bytes()
-                    .into()
-            }
-            DeferredPage::StatsHtml => pages::stats_html(&stats.snapshot()).into_bytes().into(),
-            DeferredPage::StatsJson => pages::stats_json(&stats.snapshot()).into_bytes().into(),
-            DeferredPage::FullScrape => self.full_scrape(),
-        }
-    }
-
-    fn full_scrape(&self) -> Arc<[u8]> {
-        // Whoever asks meanwhile waits here and gets the same bytes.
-        let mut kept = self.pages.full_scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.shared.clock.now();
-        if let Some((made, body)) = kept.as_ref()
-            && now.since(*made) < FULL_SCRAPE_KEPT_SECS
-        {
-            return body.clone();
-        }
-        let policy = self.shared.policy.load_full();
-        let session = HttpSession { policy: &policy };
-        let mut body = Vec::new();
-        let written = session.full_scrape().and_then(|mut scrape| {
-            self.shared.store.for_each(&mut |info_hash, counts| scrape.add(info_hash, counts));
-            scrape.write(&mut body)
-        });
-        if let Err(refusal) = written {
-            body.clear();
-            write_failure(&mut body, &refusal.failure(&policy.answers));
-        }
-        let body: Arc<[u8]> = body.into();
-        *kept = (body.len() >= FULL_SCRAPE_KEPT_BYTES_MIN).then(|| (now, body.clone()));
-        body
     }
 }
 
@@ -170,7 +84,7 @@ impl Answerer {
     }
 
     pub(super) fn count_timeout(&self, peer: SocketAddr) {
-        self.counters(peer).drop(Dropped::TimedOut);
+        self.counters(peer).drop(DropReason::TimedOut);
     }
 
     pub(super) fn count_sent(&self, peer: SocketAddr, bytes: usize) {
@@ -178,13 +92,59 @@ impl Answerer {
     }
 
     /// Tells a client for which there is no room when to come back, if the socket takes it at once.
-    pub(super) fn turn_away(&self, stream: &TcpStream) {
+    ///
+    /// Its request is not read, so it may be one of a monitor as well, for whom 200 would be good
+    /// news. Clients take 503 for what it is.
+    pub(super) fn turn_away(&self, stream: TcpStream, peer: SocketAddr, reason: DropReason) {
+        let counters = self.counters(peer);
+        counters.drop(reason);
+        counters.status(Status::Unavailable);
         let policy = self.worker.shared.policy.load();
         let mut out = Vec::new();
-        respond(&mut out, &ResponseHead::closing(Status::Ok), 89, |out| {
+        respond(&mut out, &ResponseHead::closing(Status::Unavailable), 89, |out| {
             write_failure(out, &HttpRefusal::Overloaded.failure(&policy.answers));
         });
-        let _ = stream.try_write(&out);
+        // Still without blocking; the runtime does not know yet whether the socket takes anything.
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write(&out);
+            let _ = stream.read(&mut [0; TURNED_AWAY_BYTES_MAX]);
+        }
+    }
+
+    /// Appends the answer to a head that was not understood or did not come.
+    pub(super) fn refuse(&self, status: Status, peer: SocketAddr, out: &mut Vec<u8>) {
+        self.counters(peer).status(status);
+        respond(out, &ResponseHead::closing(status), 0, |_| {});
+    }
+
+    /// Appends what was made elsewhere, but for the body that is returned.
+    pub(super) fn deliver(
+        &self,
+        made: &Made,
+        peer: SocketAddr,
+        out: &mut Vec<u8>,
+    ) -> Option<Arc<[u8]>> {
+        match &made.body {
+            Ok(body) => {
+                self.counters(peer).answer(made.action);
+                respond_head(out, &made.head, body.len());
+                (!made.head.omit_body).then(|| Arc::clone(body))
+            }
+            Err(refusal) => {
+                let policy = self.worker.shared.policy.load();
+                let (mut head, counters) = (made.head, self.counters(peer));
+                if made.action == Action::Page {
+                    (head.status, head.content_type) = (Status::Unavailable, ContentType::Text);
+                    counters.status(head.status);
+                } else {
+                    refusal.count(counters);
+                }
+                respond(out, &head, 40, |out| {
+                    write_failure(out, &refusal.failure(&policy.answers));
+                });
+                None
+            }
+        }
     }
 
     /// Answers one request into `out`, or tells what is to be made elsewhere.
@@ -192,13 +152,14 @@ impl Answerer {
         self.counters(peer).received_bytes.add(head.len as u64);
         let connection = Connection::of(head);
         let plain = |out: &mut Vec<u8>, status| {
+            self.counters(peer).status(status);
             respond(out, &ResponseHead::text(status, head), 0, |_| {});
             Next::Written(connection)
         };
         if head.method == Method::Other {
             return plain(out, Status::MethodNotAllowed);
         }
-        let policy = self.worker.shared.policy.load_full();
+        let policy = self.worker.shared.policy.load();
         let session = HttpSession { policy: &policy };
         let target = Target::parse(head.target);
         match target.route {
@@ -206,14 +167,14 @@ impl Answerer {
             Route::Scrape { .. } => return self.scrape(session, head, &target, peer, out),
             Route::Home => {
                 let host = head.header("host").map(<[u8]>::to_vec);
-                return self.defer(head, peer, ContentType::Html, DeferredPage::Home(host));
+                return self.page(head, peer, ContentType::Html, Page::Home(host));
             }
             Route::Health => self.health(head, peer, out),
             Route::Stats if !head.accepts_json => {
-                return self.defer(head, peer, ContentType::Html, DeferredPage::StatsHtml);
+                return self.page(head, peer, ContentType::Html, Page::StatsHtml);
             }
             Route::Stats | Route::StatsJson => {
-                return self.defer(head, peer, ContentType::Json, DeferredPage::StatsJson);
+                return self.page(head, peer, ContentType::Json, Page::StatsJson);
             }
             Route::Unknown => return plain(out, Status::NotFound),
         }
@@ -228,32 +189,31 @@ impl Answerer {
         respond(out, &head, 2, |out| out.extend_from_slice(pages::HEALTH_TEXT.as_bytes()));
     }
 
-    fn defer(
+    fn page(
         &self,
         head: &Head<'_>,
         peer: SocketAddr,
         content_type: ContentType,
-        what: DeferredPage,
+        page: Page,
     ) -> Next {
-        // The request of a scrape is counted before it is known to be for everything.
-        if matches!(what, DeferredPage::FullScrape) {
-            self.counters(peer).answer(Action::Scrape);
-        } else {
-            self.counters(peer).request(Action::Page);
-            self.counters(peer).answer(Action::Page);
-        }
-        let extra = if content_type == ContentType::Text { &[] } else { pages::HEADERS };
+        self.counters(peer).request(Action::Page);
+        let response = ResponseHead {
+            content_type,
+            extra_headers: pages::HEADERS,
+            ..ResponseHead::text(Status::Ok, head)
+        };
+        self.defer(response, peer, Walk::Page(page))
+    }
+
+    fn defer(&self, head: ResponseHead, peer: SocketAddr, what: Walk) -> Next {
         let page = Deferred {
-            head: ResponseHead {
-                content_type,
-                extra_headers: extra,
-                ..ResponseHead::text(Status::Ok, head)
-            },
+            head,
             what,
             pages: self.pages.clone(),
             shared: self.worker.shared.clone(),
+            peer: peer.ip(),
         };
-        Next::Deferred { page, connection: Connection::of(head) }
+        Next::Deferred { page: Box::new(page), connection: head.connection }
     }
 
     fn announce(
@@ -325,7 +285,10 @@ impl Answerer {
         }
         if self.scratch.info_hashes.is_empty() {
             return match session.full_scrape() {
-                Ok(_) => self.defer(head, peer, ContentType::Text, DeferredPage::FullScrape),
+                Ok(_) => {
+                    let response = ResponseHead::text(Status::Ok, head);
+                    self.defer(response, peer, Walk::FullScrape)
+                }
                 Err(refusal) => {
                     self.refused(session.policy, head, peer, refusal, out);
                     Next::Written(connection)
@@ -333,15 +296,19 @@ impl Answerer {
             };
         }
         self.read_counts();
-        let mut body = Vec::new();
-        let scratch = &self.scratch;
-        match session.write_scrape(&mut body, &scratch.info_hashes, &scratch.counts) {
-            Ok(()) => {
-                let head = ResponseHead::text(Status::Ok, head);
-                respond(out, &head, body.len(), |out| out.extend_from_slice(&body));
-                self.counters(peer).answer(Action::Scrape);
+        let Scratch { info_hashes, counts, .. } = &self.scratch;
+        let start = out.len();
+        let hint = SCRAPE_BYTES + info_hashes.len() * SCRAPE_ENTRY_BYTES;
+        let mut written = Ok(());
+        respond(out, &ResponseHead::text(Status::Ok, head), hint, |out| {
+            written = session.write_scrape(out, info_hashes, counts);
+        });
+        match written {
+            Ok(()) => self.counters(peer).answer(Action::Scrape),
+            Err(refusal) => {
+                out.truncate(start);
+                self.refused(session.policy, head, peer, refusal, out);
             }
-            Err(refusal) => self.refused(session.policy, head, peer, refusal, out),
         }
         Next::Written(connection)
     }

@@ -4,31 +4,36 @@
 
 mod answer;
 mod connection;
+mod deferred;
+mod places;
+mod trouble;
 
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use skep_engine::counters::{Drop as Dropped, WorkerCounters};
+use skep_engine::counters::WorkerCounters;
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
 
 use self::answer::Answerer;
+use self::places::{Place, Places};
 use super::{Shared, Worker};
 use crate::pages::Site;
 use crate::stats::Stats;
 
-pub use self::answer::Pages;
+pub use self::deferred::Pages;
+pub(crate) use self::trouble::AcceptTrouble;
 
 /// How long connections may go on once the tracker stops.
-const DRAIN_MAX: Duration = Duration::from_secs(3);
+const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long accepting rests after the system had no room for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the threads for pages may go on after that.
+const PAGES_MAX: Duration = Duration::from_millis(500);
 
 /// Threads per worker for answers that walk all swarms.
 const BLOCKING_THREADS_MAX: usize = 2;
@@ -38,32 +43,32 @@ const BLOCKING_THREADS_MAX: usize = 2;
 pub struct HttpLimits {
     /// Longest request head in bytes.
     pub head_bytes_max: usize,
-    /// How long a head may take from its first byte.
+    /// How long a head may take from its first byte, and a new connection until it sends one.
     pub head_timeout: Duration,
     /// How long a connection may be silent between two requests.
     pub idle_timeout: Duration,
-    /// How long an answer may take to be sent.
+    /// How long a client may take nothing of its answer.
     pub write_timeout: Duration,
     /// Connections of the whole process.
     pub connections_max: usize,
+    /// Connections of one IPv4 address or IPv6 /64 that is no trusted proxy; 0 for no limit.
+    pub connections_per_address_max: usize,
 }
 
 /// What all HTTP workers share.
 #[derive(Clone)]
 pub struct HttpShared {
-    /// Limits of connections.
-    pub limits: HttpLimits,
-    /// Connections open in all workers.
-    pub connections: Arc<AtomicUsize>,
-    /// What pages are made of.
-    pub pages: Arc<Pages>,
+    limits: HttpLimits,
+    places: Arc<Places>,
+    pages: Arc<Pages>,
 }
 
 impl HttpShared {
     /// Makes what the workers share.
     #[must_use]
     pub fn new(limits: HttpLimits, site: Site, stats: Stats) -> Self {
-        Self { limits, connections: Arc::default(), pages: Arc::new(Pages::new(site, stats)) }
+        let places = Places::new(limits.connections_max, limits.connections_per_address_max);
+        Self { limits, places: Arc::new(places), pages: Arc::new(Pages::new(site, stats)) }
     }
 }
 
@@ -84,29 +89,47 @@ impl HttpFrontend {
     /// Answers until the tracker stops and open connections had a moment to end.
     ///
     /// # Errors
-    /// If the runtime or a listener cannot be set up.
+    /// If the runtime or a listener cannot be set up, or a listener is no longer served.
     pub fn run(self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("skep-http-pages")
             .build()?;
-        LocalSet::new().block_on(&runtime, self.serve())
+        let result = LocalSet::new().block_on(&runtime, self.serve());
+        // Nobody is there any more to whom a page could be sent.
+        runtime.shutdown_timeout(PAGES_MAX);
+        result
     }
 
     async fn serve(self) -> io::Result<()> {
         let Self { worker, http, listeners } = self;
+        let (stop, stopped) = watch::channel(false);
         let shared = worker.shared.clone();
-        let open = Rc::new(Open { counters: worker.counters.clone(), http: http.clone() });
-        let answerer = Rc::new(RefCell::new(Answerer::new(worker, http.pages.clone())));
+        let door = Rc::new(Door {
+            limits: http.limits,
+            shared: shared.clone(),
+            counters: worker.counters.clone(),
+            places: http.places,
+            answerer: RefCell::new(Answerer::new(worker, http.pages)),
+            stopped,
+        });
+        let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let (open, answerer, shared) = (open.clone(), answerer.clone(), shared.clone());
-            tokio::task::spawn_local(accept(listener, open, answerer, shared));
+            accepting.spawn_local(accept(listener, door.clone()));
         }
-        shared.shutdown.wait().await;
+        tokio::select! {
+            () = shared.shutdown.wait() => {}
+            Some(ended) = accepting.join_next() => {
+                let cause = ended.err().map_or_else(String::new, |error| format!(": {error}"));
+                return Err(io::Error::other(format!("a listener is no longer served{cause}")));
+            }
+        }
+        accepting.shutdown().await;
+        stop.send_replace(true);
         let drained = async {
-            while open.counters.http_connections.get() > 0 {
+            while door.counters.http_connections.get() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -115,81 +138,83 @@ impl HttpFrontend {
     }
 }
 
-/// Counts the connections of a worker and of the process.
-struct Open {
+/// What the connections of one worker share.
+struct Door {
+    limits: HttpLimits,
+    shared: Shared,
     counters: Arc<WorkerCounters>,
-    http: HttpShared,
+    places: Arc<Places>,
+    answerer: RefCell<Answerer>,
+    /// The worker's own, so that waiting for the end touches nothing that other threads touch.
+    stopped: watch::Receiver<bool>,
 }
 
-/// One open connection; counted while it lives.
-struct Slot(Rc<Open>);
+impl Door {
+    /// Waits until the tracker stops.
+    async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        // The sender outlives the connections.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
 
-impl Slot {
-    /// A place for one more connection, if the process may have one.
-    fn take(open: &Rc<Open>) -> Option<Self> {
-        let before = open.http.connections.fetch_add(1, Ordering::Relaxed);
-        if before >= open.http.limits.connections_max {
-            open.http.connections.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let counter = &open.counters.http_connections;
-        counter.set(counter.get() + 1);
-        Some(Self(open.clone()))
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let is_proxy = || {
+            let policy = self.shared.policy.load();
+            policy.proxies.trusted.contains(peer.ip().to_canonical())
+        };
+        let place = match self.places.take(peer.ip(), is_proxy) {
+            Ok(place) => place,
+            Err(reason) => return self.answerer.borrow().turn_away(stream, peer, reason),
+        };
+        // The answer is one write; waiting for more would only delay it.
+        let _ = stream.set_nodelay(true);
+        let open = Open::new(self.clone(), place);
+        tokio::task::spawn_local(async move {
+            connection::serve(stream, peer, &open.door).await;
+        });
     }
 }
 
-impl Drop for Slot {
+/// One open connection; counted while it lives.
+struct Open {
+    door: Rc<Door>,
+    _place: Place,
+}
+
+impl Open {
+    fn new(door: Rc<Door>, place: Place) -> Self {
+        let counter = &door.counters.http_connections;
+        counter.set(counter.get() + 1);
+        Self { door, _place: place }
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        self.0.http.connections.fetch_sub(1, Ordering::Relaxed);
-        let counter = &self.0.counters.http_connections;
+        let counter = &self.door.counters.http_connections;
         counter.set(counter.get() - 1);
     }
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
-    open: Rc<Open>,
-    answerer: Rc<RefCell<Answerer>>,
-    shared: Shared,
-) {
+async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>) {
+    let mut trouble = AcceptTrouble::default();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.shutdown.wait() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &open, &answerer, &shared),
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                trouble.accepted();
+                door.admit(stream, peer);
+            }
             Err(error) => {
-                // A connection that is gone already is nobody's problem. Anything else, such as too
-                // many open files, does not pass by asking again at once.
-                if error.kind() != io::ErrorKind::ConnectionAborted {
-                    tracing::warn!(%error, "cannot accept HTTP connections for a moment");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                if let Some(reaction) = trouble.failed(&error) {
+                    if reaction.is_news {
+                        tracing::warn!(%error, "cannot accept every HTTP connection at once");
+                    }
+                    tokio::time::sleep(reaction.pause).await;
                 }
             }
         }
     }
 }
 
-fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    open: &Rc<Open>,
-    answerer: &Rc<RefCell<Answerer>>,
-    shared: &Shared,
-) {
-    let Some(slot) = Slot::take(open) else {
-        let counters = &open.counters.http[usize::from(peer.is_ipv6())];
-        counters.drop(Dropped::TooManyConnections);
-        answerer.borrow().turn_away(&stream);
-        return;
-    };
-    // The answer is one write; waiting for more would only delay it.
-    let _ = stream.set_nodelay(true);
-    let (limits, answerer, shutdown) =
-        (open.http.limits, answerer.clone(), shared.shutdown.clone());
-    tokio::task::spawn_local(async move {
-        connection::serve(stream, peer, limits, &answerer, &shutdown).await;
-        drop(slot);
-    });
-}
+#[cfg(test)]
+mod tests;

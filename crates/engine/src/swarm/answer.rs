@@ -1,0 +1,81 @@
+//! Which lanes an answer is filled from, and with which classes of peers.
+//!
+//! How peers are chosen within a lane is in `select`.
+
+use super::body::{self, Peer};
+use super::decide::{Decision, decide};
+use super::lane::{LaneKind, Spot};
+use super::part::PeerClass;
+use super::select::{self, Choice, Room};
+use super::table::Body;
+use super::{Announced, Moment, PeerRoom, PrivatePeers, Shard, SwarmSettings, lane_context};
+
+impl Shard {
+    /// Fills the answer with peers that the announcer can reach and has use for.
+    pub(super) fn choose(
+        &mut self,
+        moment: &mut Moment<'_>,
+        peer: &Peer<'_>,
+        number: u32,
+        own: Option<Spot>,
+        room: PeerRoom<'_>,
+        announced: &mut Announced,
+    ) {
+        let Self { settings, seed, table, tally, .. } = self;
+        let context = lane_context(settings, seed, moment.now);
+        let body = &table.torrent(number).body;
+        let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
+        let (ids4, ids6) = match room.peer_ids {
+            Some(ids) => (Some(&mut ids.ipv4), Some(&mut ids.ipv6)),
+            None => (None, None),
+        };
+        let mut ipv4 = Room::new(room.ipv4, LaneKind::Ipv4.stride(), ids4);
+        let mut ipv6 = Room::new(room.ipv6, LaneKind::Ipv6.stride(), ids6);
+        for kind in visible_kinds(settings.private_peers, peer.kind) {
+            let room = if kind.is_ipv4() { &mut ipv4 } else { &mut ipv6 };
+            if room.wanted() == 0 {
+                continue;
+            }
+            let own = own.filter(|_| kind == peer.kind);
+            let choice = Choice { leechers_only, own, peer_id: &peer.announce.request.peer_id };
+            let single_peer_id = table.single_peer_id(number);
+            match &mut table.torrent_mut(number).body {
+                Body::Empty(_) => {}
+                Body::Single(single) => {
+                    let eligible = single.class == PeerClass::Leecher || !leechers_only;
+                    let same_client = single_peer_id == Some(peer.announce.request.peer_id);
+                    if single.kind == kind && own.is_none() && eligible && !same_client {
+                        room.push(&single.endpoint, single_peer_id.into_iter());
+                    }
+                }
+                body => {
+                    for lane in body.lanes_mut().iter_mut().filter(|lane| lane.kind == kind) {
+                        select::fill(lane, &context, tally, moment.rng, &choice, room);
+                    }
+                }
+            }
+        }
+        announced.ipv4_bytes = ipv4.filled();
+        announced.ipv6_bytes = ipv6.filled();
+    }
+}
+
+/// Lanes whose peers an announcer of some kind gets, nearest first.
+fn visible_kinds(private_peers: PrivatePeers, own: LaneKind) -> impl Iterator<Item = LaneKind> {
+    use LaneKind::{Ipv4, Ipv4Local, Ipv6, Ipv6Local};
+    let local = matches!(own, Ipv4Local | Ipv6Local) && private_peers == PrivatePeers::Match;
+    [Ipv4Local, Ipv6Local, Ipv4, Ipv6]
+        .into_iter()
+        .filter(move |kind| local || matches!(kind, Ipv4 | Ipv6))
+}
+
+/// Whether the announcer can use seeders, by its class in the swarm or by what it says.
+fn wants_pieces(settings: &SwarmSettings, peer: &Peer<'_>, body: &Body, own: Option<Spot>) -> bool {
+    let request = &peer.announce.request;
+    let stored = own.and_then(|spot| body::class_at(body, peer.kind, spot));
+    let said = || match decide(request, None, settings.completed_overrides_left) {
+        Decision::Keep { class, .. } => Some(class),
+        Decision::Remove => None,
+    };
+    stored.or_else(said) == Some(PeerClass::Leecher)
+}

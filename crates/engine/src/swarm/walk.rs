@@ -1,0 +1,103 @@
+//! Going through everything that a shard holds: for statistics, lists and tests.
+//!
+//! Nothing here is on the way of a request.
+
+use alloc::vec::Vec;
+
+use skep_proto::{InfoHash, PeerId};
+
+use super::lane::{Classes, Lane};
+use super::part::{Columns, PeerClass};
+use super::table::Body;
+use super::{Counts, Shard, body};
+use crate::time::Stamp;
+
+impl Shard {
+    /// Calls `visit` with every torrent that has peers or completions.
+    pub fn for_each(&self, mut visit: impl FnMut(&InfoHash, Counts)) {
+        for number in 0..self.table.len() {
+            let torrent = self.table.torrent(number);
+            visit(&torrent.info_hash, body::counts(torrent));
+        }
+    }
+
+    /// Calls `visit` with every peer: endpoint in wire order, class, and peer id where it is kept.
+    pub fn for_each_peer(&self, mut visit: impl FnMut(&[u8], PeerClass, Option<PeerId>)) {
+        for number in 0..self.table.len() {
+            let body = &self.table.torrent(number).body;
+            if let Body::Single(single) = body {
+                visit(&single.endpoint, single.class, self.table.single_peer_id(number));
+            }
+            for lane in body.lanes() {
+                let columns =
+                    Columns { stride: lane.kind.stride(), peer_ids: self.settings.peer_ids };
+                for part in lane.parts() {
+                    for at in 0..part.len() {
+                        let peer_id = part.peer_id(columns, at);
+                        visit(part.endpoint(columns, at), part.class_at(at), peer_id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops torrents that `keep` does not want, with their peers and their completions.
+    ///
+    /// Goes backwards from the torrent before `from` (the end, if that is beyond it) through at most
+    /// `budget` of them, and returns where to go on; `None` when all are done. Torrents that come
+    /// meanwhile are not looked at.
+    pub fn retain(
+        &mut self,
+        from: u32,
+        budget: u32,
+        mut keep: impl FnMut(&InfoHash) -> bool,
+    ) -> Option<u32> {
+        // Backwards: the last torrent fills a hole, and it has been looked at already.
+        let mut number = from.min(self.table.len());
+        let end = number.saturating_sub(budget);
+        while number > end {
+            number -= 1;
+            let torrent = self.table.torrent_mut(number);
+            if !keep(&torrent.info_hash) {
+                let body = core::mem::replace(&mut torrent.body, Body::Empty(Stamp::default()));
+                self.forget(&body);
+                self.remove_torrent(number);
+            }
+        }
+        self.publish();
+        (end > 0).then_some(end)
+    }
+
+    /// Takes the peers of a body that is dropped out of the tally.
+    fn forget(&mut self, body: &Body) {
+        if let Body::Single(single) = body {
+            self.tally.sub(single.kind, single.class);
+        }
+        for lane in body.lanes() {
+            let Classes { len, leechers, partials } = lane.classes();
+            let peers = &mut self.tally.peers[lane.kind as usize];
+            peers[PeerClass::Leecher as usize] -= u64::from(leechers);
+            peers[PeerClass::PartialSeed as usize] -= u64::from(partials);
+            peers[PeerClass::Seeder as usize] -= u64::from(len - leechers - partials);
+        }
+    }
+
+    /// Bytes that the shard holds on the heap, as far as they grow with torrents and peers.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let lanes: usize = (0..self.table.len())
+            .map(|number| {
+                let body = &self.table.torrent(number).body;
+                let vec = match body {
+                    Body::Lanes(lanes) => {
+                        size_of::<Vec<Lane>>() + lanes.capacity() * size_of::<Lane>()
+                    }
+                    Body::Lane(_) => size_of::<Lane>(),
+                    Body::Empty(_) | Body::Single(_) => 0,
+                };
+                vec + body.lanes().iter().map(Lane::heap_bytes).sum::<usize>()
+            })
+            .sum();
+        self.table.heap_bytes() + lanes
+    }
+}

@@ -1,0 +1,265 @@
+//! Turns among connections, what is kept of full scrapes, and the end of a listener.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpStream as Client};
+
+use arc_swap::ArcSwap;
+use skep_engine::Seed;
+use skep_engine::session::HttpRefusal;
+use skep_engine::swarm::SwarmSettings;
+use skep_engine::testing::wire;
+use skep_proto::http::{Connection, ContentType, ResponseHead, Status};
+use skep_proto::{AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, PeerId, PeerKey};
+
+use super::deferred::{Deferred, Made, Walk};
+use super::*;
+use crate::config::{Config, Mode};
+use crate::policy;
+use crate::runtime::clock::Clock;
+use crate::runtime::shutdown::Shutdown;
+use crate::shards::MemoryStore;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn request(info_hash: InfoHash, port: u16) -> AnnounceRequest {
+    AnnounceRequest {
+        info_hash,
+        peer_id: PeerId(*b"-XX0001-............"),
+        port,
+        uploaded_bytes: 0,
+        downloaded_bytes: 0,
+        left_bytes: Some(1),
+        event: AnnounceEvent::Started,
+        num_want: NumWant::Default,
+        peer_key: PeerKey::from_u32(1),
+    }
+}
+
+fn announce(info_hash: InfoHash, port: u16) -> String {
+    format!("GET {} HTTP/1.1\r\n\r\n", wire::http_announce(&request(info_hash, port)))
+}
+
+struct Setup {
+    shared: Shared,
+    http: HttpShared,
+}
+
+impl Setup {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.swarm.ports_per_address_max = 0;
+        config.swarm.new_torrents_per_minute_max = 0;
+        change(&mut config);
+        let (seed, clock) = (Seed::new(1), Clock::start());
+        let settings: SwarmSettings = policy::swarm_settings(&config);
+        let store = Arc::new(MemoryStore::new(&settings, seed.clone()));
+        let (policy, _) = policy::load(&config, &seed).unwrap();
+        let shared = Shared {
+            store: store.clone(),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            clock: clock.clone(),
+            shutdown: Shutdown::default(),
+            seed: seed.clone(),
+            new_torrents_per_minute_max: 0,
+        };
+        let limits = HttpLimits {
+            head_bytes_max: 16 * 1024,
+            head_timeout: LONG,
+            idle_timeout: LONG,
+            write_timeout: LONG,
+            connections_max: 1000,
+            connections_per_address_max: 0,
+        };
+        let site =
+            Site { version: "1.2.3", mode: Mode::Public, udp_port: None, http_port: Some(1) };
+        Self { shared, http: HttpShared::new(limits, site, Stats::new(store, seed, clock)) }
+    }
+
+    fn door(&self, stopped: watch::Receiver<bool>) -> Rc<Door> {
+        let counters = Arc::<WorkerCounters>::default();
+        let worker = Worker::new(self.shared.clone(), counters.clone());
+        Rc::new(Door {
+            limits: self.http.limits,
+            shared: self.shared.clone(),
+            counters,
+            places: self.http.places.clone(),
+            answerer: RefCell::new(Answerer::new(worker, self.http.pages.clone())),
+            stopped,
+        })
+    }
+
+    fn full_scrape(&self, peer: IpAddr) -> Deferred {
+        let head = ResponseHead {
+            status: Status::Ok,
+            content_type: ContentType::Text,
+            connection: Connection::KeepAlive,
+            omit_body: false,
+            extra_headers: &[],
+        };
+        let (pages, shared) = (self.http.pages.clone(), self.shared.clone());
+        Deferred { head, what: Walk::FullScrape, pages, shared, peer }
+    }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test)
+}
+
+/// Both ends of a connection, of which one end has something to say already.
+async fn connection(says: &str) -> (Client, TcpStream, SocketAddr) {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client.write_all(says.as_bytes()).unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    (client, stream, peer)
+}
+
+/// The number of incomplete peers in the first answer.
+fn incomplete(mut client: &Client) -> u32 {
+    let mut answer = [0; 4096];
+    let len = client.read(&mut answer).unwrap();
+    let body = answer[..len].windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    let told = String::from_utf8_lossy(&answer[body..len]).into_owned();
+    let (_, number) = told.split_once("10:incompletei").unwrap();
+    number.split('e').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn client_with_many_requests_waits_for_one_with_a_single_request() {
+    const MANY: u16 = 50;
+    let setup = Setup::new(|_| {});
+    let info_hash = InfoHash([1; 20]);
+    let many: String = (1..=MANY).map(|port| announce(info_hash, port)).collect();
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        // Whichever of them is looked at first, one of the two comes behind the many.
+        let first = connection(&announce(info_hash, 1001)).await;
+        let crowd = connection(&many).await;
+        let last = connection(&announce(info_hash, 1002)).await;
+        for (_, stream, peer) in [&first, &crowd, &last] {
+            stream.readable().await.unwrap();
+            let _ = peer;
+        }
+        let mut clients = Vec::new();
+        for (client, stream, peer) in [first, crowd, last] {
+            door.admit(stream, peer);
+            clients.push(client);
+        }
+        let served = &door.shared.store;
+        while served.tally().peers_total() < u64::from(MANY) + 2 {
+            tokio::task::yield_now().await;
+        }
+        for client in [&clients[0], &clients[2]] {
+            let peers = incomplete(client);
+            assert!(peers <= 6, "{peers} announces came before");
+        }
+    });
+}
+
+async fn scraped(setup: &Setup, last: u8) -> Made {
+    setup.full_scrape(Ipv4Addr::new(192, 0, 2, last).into()).make().await
+}
+
+/// What was made of a full scrape, in one word.
+fn told(made: &Made) -> Result<usize, HttpRefusal<'static>> {
+    made.body.as_ref().map(|body| body.len()).map_err(|refusal| *refusal)
+}
+
+/// Announces so many torrents over a connection.
+async fn fill(door: &Rc<Door>, torrents: u32) {
+    let says: String = (0..torrents)
+        .map(|number| {
+            let mut info_hash = [7; 20];
+            info_hash[..4].copy_from_slice(&number.to_be_bytes());
+            announce(InfoHash(info_hash), 1)
+        })
+        .collect();
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = std::thread::spawn(move || {
+        let mut client = Client::connect(address).unwrap();
+        let mut reader = client.try_clone().unwrap();
+        let read = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        client.write_all(says.as_bytes()).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        read.join().unwrap().unwrap();
+    });
+    let (stream, peer) = listener.accept().await.unwrap();
+    door.admit(stream, peer);
+    while !client.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    client.join().unwrap();
+}
+
+#[test]
+fn refusal_of_a_large_full_scrape_is_kept_for_a_while() {
+    let setup = Setup::new(|config| {
+        (config.scrape.full, config.scrape.full_max) = (true, 1500);
+    });
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        fill(&door, 1600).await;
+        let too_large = Err(HttpRefusal::FullScrapeTooLarge);
+        assert_eq!(told(&scraped(&setup, 1).await), too_large);
+        setup.shared.store.retain(&|_| false);
+        assert_eq!(told(&scraped(&setup, 1).await), too_large);
+        setup.shared.clock.advance(10);
+        assert_eq!(told(&scraped(&setup, 1).await), Err(HttpRefusal::NothingFound));
+        // A small one is made anew each time.
+        fill(&door, 1).await;
+        assert!(told(&scraped(&setup, 1).await).is_ok());
+    });
+}
+
+#[test]
+fn full_scrapes_under_way_are_bounded_in_all_and_for_one_address() {
+    let setup = Setup::new(|config| config.scrape.full = true);
+    run(async {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(scraped(&setup, 1).await);
+            assert_eq!(told(held.last().unwrap()), Err(HttpRefusal::NothingFound));
+        }
+        assert_eq!(told(&scraped(&setup, 1).await), Err(HttpRefusal::Overloaded));
+        for last in 2..=29 {
+            held.push(scraped(&setup, last).await);
+        }
+        assert_eq!(told(&scraped(&setup, 99).await), Err(HttpRefusal::Overloaded));
+        held.clear();
+        assert_eq!(told(&scraped(&setup, 1).await), Err(HttpRefusal::NothingFound));
+    });
+}
+
+#[test]
+fn bodies_that_slow_readers_hold_are_few() {
+    let setup = Setup::new(|config| config.scrape.full = true);
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        fill(&door, 1100).await;
+        let mut held = Vec::new();
+        for last in 1..=20 {
+            held.push(scraped(&setup, last).await);
+            setup.shared.clock.advance(10);
+        }
+        let mut bodies: Vec<_> =
+            held.iter().map(|made| made.body.as_ref().unwrap().as_ptr()).collect();
+        bodies.sort_unstable();
+        bodies.dedup();
+        assert_eq!(bodies.len(), 3);
+    });
+}
+
+#[test]
+fn full_scrape_that_was_forbidden_meanwhile_is_refused() {
+    let setup = Setup::new(|_| {});
+    run(async {
+        let expected = Err(HttpRefusal::Broken(DecodeError::FullScrape));
+        assert_eq!(told(&scraped(&setup, 1).await), expected);
+    });
+}
