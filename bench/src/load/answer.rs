@@ -1,0 +1,286 @@
+//! What is right and what is wrong in an answer of a tracker.
+//!
+//! Judges bytes that were received; knows neither sockets nor time.
+
+use std::fmt;
+
+use skep_proto::bencode::{self, Value};
+use skep_proto::peer_addr::IPV4_BYTES;
+use skep_proto::udp::{
+    ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_ERROR, ACTION_SCRAPE, ANNOUNCE_HEADER_BYTES,
+    CONNECT_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES,
+};
+
+use crate::load::population::{Peer, Sources};
+
+/// Why an answer is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wrong {
+    /// Nobody asked with this transaction id, or the answer came twice.
+    Transaction,
+    /// An answer to something else than what was asked.
+    Action,
+    /// The tracker refused or reported an error.
+    Refused,
+    /// A status other than 200, or a head that cannot be read.
+    Head,
+    /// Not one canonical bencoded dictionary with what belongs in it.
+    Bencode,
+    /// Too short, or not a whole number of peers.
+    Length,
+    /// More peers than were wanted.
+    TooMany,
+    /// The asker itself among the peers.
+    Own,
+    /// A peer that never announced this torrent.
+    Stranger,
+    /// A peer twice.
+    Duplicate,
+    /// More peers counted than ever announced, or no interval.
+    Numbers,
+}
+
+impl Wrong {
+    /// All kinds, in the order in which they are counted.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Transaction,
+        Self::Action,
+        Self::Refused,
+        Self::Head,
+        Self::Bencode,
+        Self::Length,
+        Self::TooMany,
+        Self::Own,
+        Self::Stranger,
+        Self::Duplicate,
+        Self::Numbers,
+    ];
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transaction => "unknown transaction id",
+            Self::Action => "wrong action",
+            Self::Refused => "refused",
+            Self::Head => "bad HTTP head",
+            Self::Bencode => "bad bencode",
+            Self::Length => "wrong length",
+            Self::TooMany => "more peers than wanted",
+            Self::Own => "own endpoint among the peers",
+            Self::Stranger => "a peer of no such torrent",
+            Self::Duplicate => "a peer twice",
+            Self::Numbers => "impossible numbers",
+        })
+    }
+}
+
+/// Judges answers; keeps room to find repeated peers in.
+pub(crate) struct Judge {
+    pub(crate) sources: Sources,
+    pub(crate) num_want: u32,
+    /// Round above, peer below; what is of another round counts as free.
+    seen: Box<[u64; SEEN]>,
+    round: u64,
+}
+
+/// Far more than any answer has peers.
+const SEEN: usize = 4096;
+
+impl Judge {
+    pub(crate) fn new(sources: Sources, num_want: u32) -> Self {
+        Self { sources, num_want, seen: Box::new([0; SEEN]), round: 0 }
+    }
+
+    /// Judges packed IPv4 peers and returns how many there are.
+    pub(crate) fn peers(&mut self, asker: Peer, packed: &[u8]) -> Result<u64, Wrong> {
+        let (peers, rest) = packed.as_chunks::<IPV4_BYTES>();
+        if !rest.is_empty() {
+            return Err(Wrong::Length);
+        }
+        if peers.len() > self.num_want as usize || peers.len() > SEEN / 2 {
+            return Err(Wrong::TooMany);
+        }
+        self.round += 1;
+        for &endpoint in peers {
+            let Some(index) = self.sources.peer_at(asker, endpoint) else {
+                return Err(Wrong::Stranger);
+            };
+            if index == asker.index {
+                return Err(Wrong::Own);
+            }
+            if !self.is_new(index) {
+                return Err(Wrong::Duplicate);
+            }
+        }
+        Ok(peers.len() as u64)
+    }
+
+    fn is_new(&mut self, index: u32) -> bool {
+        let mark = self.round << 32 | u64::from(index);
+        let mut at = index as usize % SEEN;
+        while self.seen[at] >> 32 == self.round {
+            if self.seen[at] == mark {
+                return false;
+            }
+            at = (at + 1) % SEEN;
+        }
+        self.seen[at] = mark;
+        true
+    }
+
+    /// Judges the body of a UDP answer to an announce and returns how many peers it has.
+    pub(crate) fn udp_announce(&mut self, asker: Peer, answer: &[u8]) -> Result<u64, Wrong> {
+        action(answer, ACTION_ANNOUNCE)?;
+        let (head, packed) =
+            answer.split_first_chunk::<ANNOUNCE_HEADER_BYTES>().ok_or(Wrong::Length)?;
+        let counted = u64::from(word(head, 12)) + u64::from(word(head, 16));
+        if word(head, 8) == 0 || counted > u64::from(asker.size) {
+            return Err(Wrong::Numbers);
+        }
+        self.peers(asker, packed)
+    }
+
+    /// Judges the body of an HTTP answer to an announce and returns how many peers it has.
+    pub(crate) fn http_announce(&mut self, asker: Peer, body: &[u8]) -> Result<u64, Wrong> {
+        let body = bencode::read(body).map_err(|_| Wrong::Bencode)?;
+        if body.get(b"failure reason").is_some() {
+            return Err(Wrong::Refused);
+        }
+        let number = |key: &[u8]| body.get(key).and_then(Value::as_integer);
+        let keys = [&b"interval"[..], b"complete", b"incomplete"];
+        let [Some(interval), Some(seeders), Some(leechers)] = keys.map(number) else {
+            return Err(Wrong::Bencode);
+        };
+        let counted = 0..=i64::from(asker.size);
+        if interval <= 0 || !counted.contains(&seeders.saturating_add(leechers)) {
+            return Err(Wrong::Numbers);
+        }
+        let peers = body.get(b"peers").and_then(Value::as_bytes);
+        self.peers(asker, peers.ok_or(Wrong::Bencode)?)
+    }
+}
+
+/// Judges a UDP answer to a connect and returns the connection id.
+pub(crate) fn udp_connect(answer: &[u8]) -> Result<[u8; 8], Wrong> {
+    action(answer, ACTION_CONNECT)?;
+    match answer.as_array::<CONNECT_BYTES>() {
+        Some([_, _, _, _, _, _, _, _, id @ ..]) => Ok(*id),
+        None => Err(Wrong::Length),
+    }
+}
+
+/// Judges a UDP answer to a scrape of one torrent.
+pub(crate) fn udp_scrape(asker: Peer, answer: &[u8]) -> Result<(), Wrong> {
+    action(answer, ACTION_SCRAPE)?;
+    if answer.len() != SCRAPE_HEADER_BYTES + SCRAPE_ENTRY_BYTES {
+        return Err(Wrong::Length);
+    }
+    let counted = u64::from(word(answer, 8)) + u64::from(word(answer, 16));
+    if counted > u64::from(asker.size) {
+        return Err(Wrong::Numbers);
+    }
+    Ok(())
+}
+
+fn action(answer: &[u8], expected: u32) -> Result<(), Wrong> {
+    match word(answer, 0) {
+        found if found == expected => Ok(()),
+        ACTION_ERROR => Err(Wrong::Refused),
+        _ => Err(Wrong::Action),
+    }
+}
+
+/// The big-endian word at a place that must be there.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_be_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_proto::TransactionId;
+    use skep_proto::peer_addr::pack_ipv4;
+    use skep_proto::udp::{write_announce_header, write_error};
+
+    use super::*;
+
+    const ASKER: Peer = Peer { torrent: 5, index: 1, size: 4 };
+
+    fn judge() -> Judge {
+        Judge::new(Sources::new(2).unwrap(), 3)
+    }
+
+    fn endpoint(index: u32) -> [u8; 6] {
+        let sources = Sources::new(2).unwrap();
+        let peer = Peer { index, ..ASKER };
+        pack_ipv4(Sources::address(sources.of(peer)), sources.port(peer))
+    }
+
+    fn announce(peers: &[[u8; 6]]) -> Vec<u8> {
+        let mut answer = vec![0; ANNOUNCE_HEADER_BYTES];
+        let _ = write_announce_header(&mut answer, TransactionId([0; 4]), 1800, 3, 1);
+        answer.extend(peers.as_flattened());
+        answer
+    }
+
+    #[test]
+    fn good_announce_counts_its_peers() {
+        let answer = announce(&[endpoint(0), endpoint(2), endpoint(3)]);
+        let mut judge = judge();
+        for _ in 0..3 {
+            assert_eq!(judge.udp_announce(ASKER, &answer), Ok(3));
+        }
+    }
+
+    #[test]
+    fn each_fault_of_an_announce_is_named() {
+        let mut judge = judge();
+        let mut of = |peers: &[[u8; 6]]| judge.udp_announce(ASKER, &announce(peers));
+        assert_eq!(of(&[endpoint(1)]), Err(Wrong::Own));
+        assert_eq!(of(&[endpoint(4)]), Err(Wrong::Stranger));
+        assert_eq!(of(&[endpoint(2), endpoint(2)]), Err(Wrong::Duplicate));
+        assert_eq!(of(&[endpoint(0); 4]), Err(Wrong::TooMany));
+        let mut answer = announce(&[endpoint(0)]);
+        answer.pop();
+        assert_eq!(judge.udp_announce(ASKER, &answer), Err(Wrong::Length));
+        let few = Peer { size: 3, ..ASKER };
+        assert_eq!(judge.udp_announce(few, &announce(&[])), Err(Wrong::Numbers));
+        let mut refusal = [0; 64];
+        let length = write_error(&mut refusal, TransactionId([0; 4]), "no");
+        let refused = judge.udp_announce(ASKER, &refusal[..length]);
+        assert_eq!(refused, Err(Wrong::Refused));
+        assert_eq!(judge.udp_announce(ASKER, &[0; 16]), Err(Wrong::Action));
+    }
+
+    #[test]
+    fn http_body_must_be_canonical_and_possible() {
+        let mut judge = judge();
+        let mut of = |interval: &str, peers: &[u8]| {
+            let head = format!("d8:completei1e10:incompletei2e8:intervali{interval}e5:peers");
+            let length = format!("{}:", peers.len());
+            let body = [head.as_bytes(), length.as_bytes(), peers, b"e"].concat();
+            judge.http_announce(ASKER, &body)
+        };
+        assert_eq!(of("1800", &endpoint(0)), Ok(1));
+        assert_eq!(of("0", &endpoint(0)), Err(Wrong::Numbers));
+        assert_eq!(of("01", &endpoint(0)), Err(Wrong::Bencode));
+        assert_eq!(of("1800", &endpoint(0)[1..]), Err(Wrong::Length));
+        assert_eq!(of("1800", &endpoint(1)), Err(Wrong::Own));
+        let refusal = b"d14:failure reason2:noe";
+        assert_eq!(judge.http_announce(ASKER, refusal), Err(Wrong::Refused));
+    }
+
+    #[test]
+    fn connect_and_scrape_must_have_their_lengths() {
+        assert_eq!(udp_connect(&[0; 16]), Ok([0; 8]));
+        assert_eq!(udp_connect(&[0; 17]), Err(Wrong::Length));
+        let mut scrape = [0; 20];
+        scrape[3] = 2;
+        assert_eq!(udp_scrape(ASKER, &scrape), Ok(()));
+        assert_eq!(udp_scrape(ASKER, &scrape[..19]), Err(Wrong::Length));
+        scrape[19] = 9;
+        assert_eq!(udp_scrape(ASKER, &scrape), Err(Wrong::Numbers));
+    }
+}

@@ -1,0 +1,124 @@
+//! Installs what the tests need on a Debian machine: BitTorrent clients and a compiler for libFuzzer.
+//!
+//! What is already there is left alone, so a second run costs a few process starts. Other systems
+//! get a list of what is missing and install it by their own means.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell;
+
+/// Programs that the tests start, with the Debian package that brings each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("aria2c", "aria2"),
+    ("transmission-cli", "transmission-cli"),
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("sha1sum", "coreutils"),
+    ("g++", "g++"),
+    ("python3", "python3"),
+];
+
+/// Debian's own Python: its `venv` module comes from a Debian package, other Pythons' does not.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// What pip is asked for; older releases have no wheels for current Pythons.
+const LIBTORRENT: &str = "libtorrent>=2.0.11,<3";
+
+/// Brings the machine to the state in which every test can run.
+pub(crate) fn run() -> Result<()> {
+    components()?;
+    let mut missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_on_path(program))
+        .map(|&(_, package)| package)
+        .collect();
+    if !shell::succeeds(shell::program(PYTHON).args(["-c", "import ensurepip"])) {
+        missing.push("python3-venv");
+    }
+    packages(&missing)?;
+    libtorrent()
+}
+
+/// Adds formatter and linter where rustup was told to install the least.
+fn components() -> Result<()> {
+    let there = shell::succeeds(shell::cargo().args(["fmt", "--version"]))
+        && shell::succeeds(shell::cargo().args(["clippy", "--version"]));
+    if there {
+        return Ok(());
+    }
+    shell::run(shell::program("rustup").args(["component", "add", "rustfmt", "clippy"]))
+}
+
+/// Installs Debian packages, through sudo where that is needed.
+fn packages(missing: &[&str]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_on_path("apt-get") {
+        bail!("the tests need these Debian packages or their like: {}", missing.join(" "));
+    }
+    shell::run(apt()?.args(["update", "-qq"]))?;
+    let install = ["install", "-qq", "-y", "--no-install-recommends"];
+    shell::run(apt()?.args(install).args(missing))
+}
+
+/// `apt-get` with the rights to install and without questions.
+fn apt() -> Result<Command> {
+    let user = shell::output(shell::program("id").arg("-u"))?;
+    let mut command = shell::program(if user.trim() == "0" { "env" } else { "sudo" });
+    if user.trim() != "0" {
+        command.arg("env");
+    }
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(command)
+}
+
+/// Puts libtorrent for Python into a virtual environment below the target directory.
+fn libtorrent() -> Result<()> {
+    let venv = shell::target().join("python");
+    if imports_libtorrent(&venv) {
+        return Ok(());
+    }
+    shell::run(shell::program(PYTHON).args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let from_pypi = shell::run(shell::program(python(&venv)).args(pip).arg(LIBTORRENT));
+    if from_pypi.is_ok() && imports_libtorrent(&venv) {
+        return Ok(());
+    }
+    eprintln!("no wheel of libtorrent for this Python; taking Debian's package");
+    packages(&["python3-libtorrent"])?;
+    let shared = ["-m", "venv", "--clear", "--system-site-packages"];
+    shell::run(shell::program(PYTHON).args(shared).arg(&venv))?;
+    shell::run(shell::program(python(&venv)).args(["-c", "import libtorrent"]))
+        .context("libtorrent came neither from PyPI nor from Debian")
+}
+
+fn imports_libtorrent(venv: &Path) -> bool {
+    shell::succeeds(shell::program(python(venv)).args(["-c", "import libtorrent"]))
+}
+
+fn python(venv: &Path) -> PathBuf {
+    venv.join("bin/python")
+}
+
+/// Whether a program is found; Debian users have no `sbin` in their path, yet it is there.
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::is_on_path;
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(is_on_path("cargo"));
+        assert!(!is_on_path("no-such-program"));
+    }
+}
