@@ -10,6 +10,11 @@ use std::process::ExitCode;
 use skep::cli::{self, Command};
 use skep::config::{self, Config, Loaded, Sources, render};
 use skep::policy;
+use skep_net::memory::CountingAllocator;
+
+/// What is taken is counted, so that swarms can be kept within a budget.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Bad flags, as `sysexits.h` numbers it.
 const EXIT_USAGE: u8 = 64;

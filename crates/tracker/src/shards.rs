@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use skep_engine::swarm::{
-    Announce, Announced, Counts, Moment, PeerClass, PeerRoom, STEPS_AHEAD, Shard, SwarmSettings,
-    Swept, Tally, Totals,
+    Announce, Announced, Counts, Moment, PeerClass, PeerRoom, Pressure, STEPS_AHEAD, Shard,
+    SwarmSettings, Swept, Tally, Totals,
 };
 use skep_engine::{Seed, Tick};
 use skep_net::memory::fetch_ahead;
@@ -69,6 +69,9 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Takes new settings, as far as they can change while peers are held.
     fn configure(&self, settings: &SwarmSettings);
 
+    /// Takes notice of how short memory is.
+    fn set_pressure(&self, pressure: Pressure);
+
     /// What is held in all.
     fn tally(&self) -> Tally;
 
@@ -102,6 +105,7 @@ const FETCHED_AHEAD: usize = 64;
 pub struct MemoryStore {
     seed: Seed,
     shards: Box<[Aligned]>,
+    totals: Arc<Totals>,
     /// Whether shards are so large that requests wait for memory. Read by every batch, written by the
     /// sweep.
     large: AtomicBool,
@@ -119,6 +123,7 @@ impl MemoryStore {
         let shard = || Shard::sharing(settings.clone(), seed.clone(), totals.clone());
         Self {
             shards: (0..SHARDS).map(|_| Aligned(Mutex::new(shard()))).collect(),
+            totals: totals.clone(),
             large: AtomicBool::new(false),
             seed,
         }
@@ -187,6 +192,10 @@ impl PeerStore for MemoryStore {
         for shard in &self.shards {
             shard.0.lock().configure(settings);
         }
+    }
+
+    fn set_pressure(&self, pressure: Pressure) {
+        self.totals.set_pressure(pressure);
     }
 
     fn tally(&self) -> Tally {

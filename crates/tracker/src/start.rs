@@ -24,7 +24,8 @@ use crate::pages::Site;
 use crate::policy;
 use crate::reload::{Affected, Reloader};
 use crate::runtime::clock::Clock;
-use crate::runtime::keeper;
+use crate::runtime::keeper::{self, Keeping};
+use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
@@ -134,7 +135,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let reloader = Arc::new(Reloader::new(loaded, affected));
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
-        metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges),
+        metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
     });
     let mut parts = Parts {
@@ -147,7 +148,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_udp(sockets.udp)?;
     parts.spawn_http(sockets.http, limits, &admin.site)?;
     parts.spawn_admin(sockets.admin, &admin)?;
-    parts.spawn_keepers(&reloader)?;
+    parts.spawn_keepers(&reloader, gauges)?;
     let workers = parts.workers;
     Ok(Running { bound, clock, store, reloader, admin, workers })
 }
@@ -287,10 +288,21 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn spawn_keepers(&mut self, reloader: &Arc<Reloader>) -> Result<(), StartError> {
-        let (shared, of_swarms) = (self.shared.clone(), reloader.clone());
+    fn spawn_keepers(
+        &mut self,
+        reloader: &Arc<Reloader>,
+        gauges: Arc<Gauges>,
+    ) -> Result<(), StartError> {
+        let keeping = Keeping {
+            store: self.shared.store.clone(),
+            budget: MemoryBudget::new(self.config.swarm.memory_max_bytes),
+            reloader: reloader.clone(),
+            gauges,
+            clock: self.shared.clock.clone(),
+            shutdown: self.shared.shutdown.clone(),
+        };
         self.spawn("skep-keeper".to_owned(), move || {
-            keeper::keep_swarms(&*shared.store, &of_swarms, &shared.clock, &shared.shutdown);
+            keeper::keep_swarms(keeping);
             Ok(())
         })?;
         let (shutdown, of_lists) = (self.shared.shutdown.clone(), reloader.clone());

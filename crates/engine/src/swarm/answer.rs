@@ -21,8 +21,9 @@ impl Shard {
         room: PeerRoom<'_>,
         announced: &mut Announced,
     ) {
+        let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, moment.now);
+        let context = lane_context(settings, seed, pressure, moment.now);
         let body = &table.torrent(number).body;
         let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
         let (ids4, ids6) = match room.peer_ids {

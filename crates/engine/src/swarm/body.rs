@@ -127,6 +127,13 @@ impl Visit<'_> {
         }
     }
 
+    /// Whether the announcer could take the place of another peer, so that nothing has to grow.
+    pub(super) fn can_take_a_place(&self) -> bool {
+        let lanes = self.table.torrent(self.number).body.lanes();
+        let lane = lanes.iter().find(|lane| lane.kind == self.peer.kind);
+        lane.is_some_and(|lane| lane.classes().len >= self.context.lane_peers_max)
+    }
+
     /// Removes the announcer, if it is there.
     pub(super) fn take_out(&mut self, known: Option<Known>) {
         let Self { context, tally, table, number, peer } = self;

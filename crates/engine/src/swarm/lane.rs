@@ -88,6 +88,10 @@ pub(crate) struct LaneContext<'a> {
     pub(crate) ttl_steps: u16,
     pub(crate) peer_ids: bool,
     pub(crate) crowding: Crowding,
+    /// Peers of a lane from which on a new one takes the place of another.
+    pub(crate) lane_peers_max: u32,
+    /// Which one, by chance.
+    pub(crate) dice: u32,
 }
 
 impl LaneContext<'_> {
@@ -223,6 +227,8 @@ impl Lane {
             self.take(context, tally, spot.part, position);
         } else if let Some(stalest) = self.crowded(context, spot.part, endpoint.as_bytes()) {
             self.take(context, tally, spot.part, stalest);
+        } else if let Some(replaced) = self.replaced(context, spot.part) {
+            self.take(context, tally, spot.part, replaced);
         }
         tally.add(self.kind, row.class);
         self.count(row.class, 1);
@@ -293,6 +299,13 @@ impl Lane {
             parted.classes.partials -= before.partials - after.partials;
         }
         looked_at
+    }
+
+    /// The peer that makes room for a new one where memory is short. The lane keeps a sample of all
+    /// that announce.
+    fn replaced(&self, context: &LaneContext<'_>, part: usize) -> Option<u32> {
+        let peers = self.parts()[part].len();
+        (self.classes().len >= context.lane_peers_max && peers > 0).then(|| context.dice % peers)
     }
 
     /// The stalest entry of a host that has as many as it may, to make room for its next one.

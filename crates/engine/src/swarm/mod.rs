@@ -28,7 +28,7 @@ pub use ahead::STEPS_AHEAD;
 pub use lane::LaneKind;
 pub use part::PeerClass;
 pub use sweep::Swept;
-pub use totals::Totals;
+pub use totals::{Pressure, Totals};
 
 use crate::gate::RateTable;
 use crate::hash::Seed;
@@ -316,7 +316,8 @@ impl Shard {
         if self.table.is_full() || self.peers_full() {
             return Err(NoRoom);
         }
-        let torrents_full = self.totals.torrents() >= self.settings.torrents_max;
+        let torrents_full = self.totals.torrents() >= self.settings.torrents_max
+            || self.totals.pressure() == Pressure::Full;
         if torrents_full && !self.forget_some_empty(moment.rng) {
             return Err(NoRoom);
         }
@@ -357,15 +358,19 @@ impl Shard {
     /// Applies the announce to the swarm and tells where the announcer stands now.
     fn update(
         &mut self,
-        moment: &Moment<'_>,
+        moment: &mut Moment<'_>,
         peer: &Peer<'_>,
         number: u32,
     ) -> (Announced, Option<Spot>) {
         let request = &peer.announce.request;
         let mut announced = Announced::default();
         let peers_full = self.peers_full();
+        let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, recent, .. } = self;
-        let context = lane_context(settings, seed, moment.now);
+        let context = LaneContext {
+            dice: if pressure < Pressure::High { 0 } else { moment.rng.u32(..) },
+            ..lane_context(settings, seed, pressure, moment.now)
+        };
         body::expire_single(&context, tally, table, number);
         if !peer.announce.listed {
             return (announced, None);
@@ -379,7 +384,8 @@ impl Shard {
             visit.take_out(known);
             return (announced, None);
         };
-        if before.is_none() && peers_full {
+        let no_room = pressure == Pressure::Full && !visit.can_take_a_place();
+        if before.is_none() && (peers_full || no_room) {
             announced.not_stored = true;
             return (announced, None);
         }
@@ -435,11 +441,18 @@ struct NoRoom;
 /// Torrents that are looked at to find one without peers when there is no room for another.
 const EMPTY_TORRENT_LOOKS: u32 = 8;
 
-const fn lane_context<'a>(settings: &SwarmSettings, seed: &'a Seed, now: Tick) -> LaneContext<'a> {
+const fn lane_context<'a>(
+    settings: &SwarmSettings,
+    seed: &'a Seed,
+    pressure: Pressure,
+    now: Tick,
+) -> LaneContext<'a> {
     LaneContext {
         seed,
         now: Stamp::new(now, false),
-        ttl_steps: ttl_steps(settings.peer_ttl_secs),
+        ttl_steps: ttl_steps(settings.peer_ttl_secs * pressure.ttl_percent() / 100),
+        lane_peers_max: pressure.lane_peers_max(),
+        dice: 0,
         peer_ids: settings.peer_ids,
         crowding: Crowding {
             per_address_max: settings.ports_per_address_max,

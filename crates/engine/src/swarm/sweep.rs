@@ -57,8 +57,9 @@ impl Shard {
     /// Sweeps a small torrent, or one part of a large one; returns how much it looked at.
     fn sweep_some(&mut self, now: Tick) -> u32 {
         let number = self.sweep.torrent;
+        let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, now);
+        let context = lane_context(settings, seed, pressure, now);
         body::expire_single(&context, tally, table, number);
         let torrent = table.torrent_mut(number);
         if let Body::Empty(since) = &torrent.body {

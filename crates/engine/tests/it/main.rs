@@ -5,6 +5,7 @@
 
 mod golden_http;
 mod golden_udp;
+mod pressure;
 mod regressions;
 mod scenarios;
 mod simulation;

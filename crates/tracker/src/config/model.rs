@@ -156,6 +156,8 @@ pub struct Swarm {
     pub torrents_max: u32,
     /// Peers in memory.
     pub peers_max: u32,
+    /// Memory of the process; 0 for a part of what there is.
+    pub memory_max_bytes: u64,
     /// New torrents of one address.
     pub new_torrents_per_minute_max: u32,
 }

@@ -33,9 +33,9 @@ pub enum Kind {
     /// A whole number within bounds, both included.
     Integer {
         /// The least value.
-        min: u32,
+        min: u64,
         /// The greatest value.
-        max: u32,
+        max: u64,
     },
     /// Text without control characters.
     Text,
@@ -66,7 +66,7 @@ pub enum Initial {
     /// For [`Kind::Bool`].
     Bool(bool),
     /// For [`Kind::Integer`].
-    Integer(u32),
+    Integer(u64),
     /// For texts, secrets, paths and choices.
     Text(&'static str),
     /// For all lists.
@@ -136,7 +136,7 @@ const fn row(
 }
 
 const fn integer(min: u32, max: u32) -> Kind {
-    Kind::Integer { min, max }
+    Kind::Integer { min: min as u64, max: max as u64 }
 }
 
 const WHITELIST_FLAGS: &[&str] = &["whitelist", "w"];
@@ -608,6 +608,18 @@ pub const OPTIONS: &[OptionRow] = &[
             "Peers in memory.",
             "Further ones are answered and not kept.",
             "A peer costs 10 to 50 bytes beside its torrent.",
+        ],
+    ),
+    row(
+        "swarm.memory_max_bytes",
+        Kind::Integer { min: 0, max: 1 << 50 },
+        Initial::Integer(0),
+        Reload::Restart,
+        &[
+            "Memory of the process in bytes, as far as it is not a few megabytes of code and stacks.",
+            "0: 80 percent of what the machine or its container has.",
+            "As it fills, silent peers go earlier and large swarms keep a sample of their peers.",
+            "When it is full, new torrents are answered but not stored.",
         ],
     ),
     row(

@@ -173,7 +173,7 @@ impl Settings {
         let ttl_min = (interval * 2).max(PEER_TTL_SECS_MIN);
         let ttl = self.integer("swarm.peer_ttl_secs");
         if ttl < ttl_min && self.are_sound(&["announce.interval_secs", "swarm.peer_ttl_secs"]) {
-            self.slot_mut("swarm.peer_ttl_secs").value = Value::Integer(ttl_min);
+            self.slot_mut("swarm.peer_ttl_secs").value = Value::Integer(ttl_min.into());
             self.warn(
                 "swarm.peer_ttl_secs",
                 format!(
@@ -185,7 +185,7 @@ impl Settings {
     }
 
     fn lower(&mut self, key: &str, value: u32) {
-        self.slot_mut(key).value = Value::Integer(value);
+        self.slot_mut(key).value = Value::Integer(value.into());
     }
 
     fn check(&mut self) {
@@ -438,6 +438,7 @@ impl Settings {
             peers_per_prefix_max: self.integer("swarm.peers_per_prefix_max"),
             torrents_max: self.integer("swarm.torrents_max"),
             peers_max: self.integer("swarm.peers_max"),
+            memory_max_bytes: self.long("swarm.memory_max_bytes"),
             new_torrents_per_minute_max: self.integer("swarm.new_torrents_per_minute_max"),
         }
     }
@@ -516,12 +517,16 @@ macro_rules! read {
 
 impl Settings {
     read!(boolean, Bool, bool);
-    read!(integer, Integer, u32);
+    read!(long, Integer, u64);
     read!(text, Text, String);
     read!(texts, Texts, Vec<String>);
     read!(sockets, Sockets, Option<Vec<SocketAddr>>);
     read!(networks, Networks, Vec<IpNet>);
     read!(secret_at, Secret, Secret);
+
+    fn integer(&self, key: &str) -> u32 {
+        u32::try_from(self.long(key)).expect("the range of the option fits")
+    }
 
     fn secret(&self) -> Secret {
         self.secret_at("listen.secret")

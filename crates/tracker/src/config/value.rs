@@ -53,7 +53,7 @@ impl Serialize for Secret {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Bool(bool),
-    Integer(u32),
+    Integer(u64),
     /// A text, a path or the word of a choice.
     Text(String),
     Secret(Secret),
@@ -130,7 +130,7 @@ impl Kind {
                 return self.parse(&Raw::List(vec![raw.clone()]));
             }
             (Self::Bool, Raw::Bool(value)) => Some(Value::Bool(*value)),
-            (Self::Integer { min, max }, Raw::Integer(number)) => u32::try_from(*number)
+            (Self::Integer { min, max }, Raw::Integer(number)) => u64::try_from(*number)
                 .ok()
                 .filter(|number| (min..=max).contains(&number))
                 .map(Value::Integer),

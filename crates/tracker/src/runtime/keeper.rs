@@ -2,12 +2,17 @@
 //!
 //! They are two, so that a file that keeps its reader waiting keeps nobody else.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use skep_engine::swarm::Pressure;
 
 use crate::reload::Reloader;
 use crate::runtime::clock::Clock;
+use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::shards::PeerStore;
+use crate::telemetry::Gauges;
 
 /// Looks a second: sweeping is spread over them.
 const STEPS_PER_SEC: u32 = 10;
@@ -15,11 +20,28 @@ const STEPS_PER_SEC: u32 = 10;
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(1000 / STEPS_PER_SEC as u64);
 
-/// Sweeps until the tracker stops.
-pub fn keep_swarms(store: &dyn PeerStore, reloader: &Reloader, clock: &Clock, shutdown: &Shutdown) {
-    let pieces = store.sweep_pieces();
-    let (mut piece, mut due) = (0, 0.0);
-    while !shutdown.wait_timeout(STEP) {
+/// What the swarms are kept with.
+pub struct Keeping {
+    /// The swarms.
+    pub store: Arc<dyn PeerStore>,
+    /// How much memory they may take.
+    pub budget: MemoryBudget,
+    /// What they are told to.
+    pub reloader: Arc<Reloader>,
+    /// What is told of the memory.
+    pub gauges: Arc<Gauges>,
+    /// The time.
+    pub clock: Clock,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// Sweeps and watches the memory until the tracker stops.
+pub fn keep_swarms(mut keeping: Keeping) {
+    let pieces = keeping.store.sweep_pieces();
+    let (mut piece, mut due, mut pressure) = (0, 0.0, Pressure::None);
+    while !keeping.shutdown.wait_timeout(STEP) {
+        let Keeping { store, reloader, clock, .. } = &keeping;
         reloader.settle(clock.now());
         // So many pieces a step that all of them are swept once in the interval.
         due += pieces as f64 / f64::from(reloader.sweep_interval_secs() * STEPS_PER_SEC);
@@ -28,6 +50,22 @@ pub fn keep_swarms(store: &dyn PeerStore, reloader: &Reloader, clock: &Clock, sh
             store.sweep_piece(piece, clock.now());
             piece = (piece + 1) % pieces;
         }
+        pressure = keeping.watch_memory(pressure);
+    }
+}
+
+impl Keeping {
+    /// Lets the swarms know when memory becomes shorter or longer than `before`.
+    fn watch_memory(&mut self, before: Pressure) -> Pressure {
+        let pressure = self.budget.look();
+        let (used_bytes, budget_bytes) = (self.budget.used_bytes(), self.budget.max_bytes());
+        self.gauges.set_memory(used_bytes, budget_bytes, pressure);
+        if pressure != before {
+            self.store.set_pressure(pressure);
+            let (now, before) = (pressure.word(), before.word());
+            tracing::warn!(used_bytes, budget_bytes, now, before, "memory pressure has changed");
+        }
+        pressure
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod keeper;
+pub mod memory;
 pub mod panic;
 pub mod shutdown;
 pub mod signals;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use skep_engine::swarm::{Counts, Moment, SwarmSettings, Tally};
+use skep_engine::swarm::{Counts, Moment, Pressure, SwarmSettings, Tally};
 use skep_proto::InfoHash;
 
 use super::*;
@@ -38,6 +38,8 @@ impl Listed {
 
 impl PeerStore for Listed {
     fn submit(&self, _: &mut Moment<'_>, _: &mut dyn Batch) {}
+
+    fn set_pressure(&self, _: Pressure) {}
 
     fn configure(&self, _: &SwarmSettings) {}
 

@@ -15,7 +15,7 @@ use skep_engine::counters::{
 };
 use skep_engine::gate::Refusal;
 use skep_engine::session::HttpRefusal;
-use skep_engine::swarm::{LaneKind, PeerClass, Tally};
+use skep_engine::swarm::{LaneKind, PeerClass, Pressure, Tally};
 use skep_proto::DecodeError;
 
 use super::names::{Kind, METRICS, MetricRow, Unit};
@@ -26,7 +26,7 @@ use crate::shards::PeerStore;
 /// The `Content-Type` of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Numbers that change with a reload of the lists, filled by whoever reloads.
+/// Numbers that others find out now and then: about lists, reloads and memory.
 #[derive(Debug, Default)]
 pub struct Gauges {
     torrents_listed: AtomicU64,
@@ -34,9 +34,19 @@ pub struct Gauges {
     list_problems: AtomicU64,
     reload_ok: AtomicBool,
     reload_unix_secs: AtomicU64,
+    memory_used_bytes: AtomicU64,
+    memory_budget_bytes: AtomicU64,
+    memory_pressure: AtomicU64,
 }
 
 impl Gauges {
+    /// Notes how much memory is used of how much, and how short it is.
+    pub fn set_memory(&self, used_bytes: u64, budget_bytes: u64, pressure: Pressure) {
+        self.memory_used_bytes.store(used_bytes, Ordering::Relaxed);
+        self.memory_budget_bytes.store(budget_bytes, Ordering::Relaxed);
+        self.memory_pressure.store(pressure as u64, Ordering::Relaxed);
+    }
+
     /// Notes what the lists hold now, and how many of their lines were skipped.
     pub fn set_lists(&self, listed: u64, denied: u64, problems: u64) {
         self.torrents_listed.store(listed, Ordering::Relaxed);
@@ -353,6 +363,18 @@ pub(super) fn process_memory(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     if let Some(process) = &scrape.process {
         samples.count(&[], process.resident_bytes);
     }
+}
+
+pub(super) fn memory_used(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    samples.count(&[], scrape.sources.gauges.memory_used_bytes.load(Ordering::Relaxed));
+}
+
+pub(super) fn memory_budget(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    samples.count(&[], scrape.sources.gauges.memory_budget_bytes.load(Ordering::Relaxed));
+}
+
+pub(super) fn memory_pressure(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    samples.count(&[], scrape.sources.gauges.memory_pressure.load(Ordering::Relaxed));
 }
 
 pub(super) fn uptime(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

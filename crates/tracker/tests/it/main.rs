@@ -10,6 +10,7 @@ mod golden;
 mod hostile;
 mod http_limits;
 mod lifecycle;
+mod memory;
 mod pages;
 mod robustness;
 mod scenarios;
