@@ -118,7 +118,13 @@ impl Reloader {
         if self.wanted.swap(false, Ordering::Relaxed) {
             self.reload();
         }
-        self.state.lock().retired.retain(|policy| Arc::strong_count(policy) > 1);
+        let retired = &mut self.state.lock().retired;
+        let before = retired.len();
+        retired.retain(|policy| Arc::strong_count(policy) > 1);
+        if retired.len() < before {
+            // Whoever still read the old policy may have stored what the new one denies.
+            self.drop_what_is_not_served(&self.affected.policy.load());
+        }
     }
 
     /// Looks at the list files, and reads them again if one changed and none is being written.
@@ -216,12 +222,16 @@ impl Reloader {
     fn put_in_force(&self, state: &mut State, policy: Policy, sizes: ListSizes) {
         let policy = Arc::new(policy);
         state.retired.push(self.affected.policy.swap(policy.clone()));
-        if !policy.rules.serves_all() {
-            self.affected.store.retain(&|info_hash| policy.rules.serves(info_hash));
-        }
+        self.drop_what_is_not_served(&policy);
         self.affected.gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
         state.complaint.clear();
         self.note(true);
+    }
+
+    fn drop_what_is_not_served(&self, policy: &Policy) {
+        if !policy.rules.serves_all() {
+            self.affected.store.retain(&|info_hash| policy.rules.serves(info_hash));
+        }
     }
 
     fn configure_swarms(&self, config: &Config) {
