@@ -26,8 +26,12 @@ usage: cargo xtask <command>
   fuzz --smoke                    10 s each, without touching the committed corpus
   simulate [--seeds N] [--seconds N]
                                   the long simulation of the engine
-  bench [--rounds N] [--seconds N]
+  bench [--rounds N] [--seconds N] [--shrink N] [--patience N] [--peer NAME=COMMAND]...
                                   skep beside other trackers, into docs/reports
+                                  --shrink: torrents and peers divided, for a short look that is
+                                  written below target
+                                  --patience: seconds to wait for other processes, in all
+                                  --peer: any tracker, with {port} in its command
   bench --smoke                   some seconds of load; every answer must be right
 ";
 

@@ -3,6 +3,7 @@
 //! Judges bytes that were received; knows neither sockets nor time.
 
 use std::fmt;
+use std::str::FromStr;
 
 use skep_proto::bencode::{self, Value};
 use skep_proto::peer_addr::IPV4_BYTES;
@@ -11,7 +12,7 @@ use skep_proto::udp::{
     CONNECT_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES,
 };
 
-use crate::load::population::{Peer, Sources};
+use crate::load::population::{Peer, Sources, info_hash};
 
 /// Why an answer is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +76,38 @@ impl fmt::Display for Wrong {
     }
 }
 
+/// How closely answers are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Check {
+    /// Everything that is known of a right answer.
+    Full,
+    /// Lengths and kinds only, for a responder that knows no swarms.
+    Shape,
+}
+
+impl FromStr for Check {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "full" => Ok(Self::Full),
+            "shape" => Ok(Self::Shape),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A whole answer to an announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Announced {
+    pub(crate) peers: u64,
+    /// What is wrong with its peers although it was as much work as a right answer.
+    pub(crate) flaw: Option<Wrong>,
+}
+
 /// Judges answers; keeps room to find repeated peers in.
 pub(crate) struct Judge {
+    pub(crate) check: Check,
     pub(crate) sources: Sources,
     pub(crate) num_want: u32,
     /// Round above, peer below; what is of another round counts as free.
@@ -88,12 +119,12 @@ pub(crate) struct Judge {
 const SEEN: usize = 4096;
 
 impl Judge {
-    pub(crate) fn new(sources: Sources, num_want: u32) -> Self {
-        Self { sources, num_want, seen: Box::new([0; SEEN]), round: 0 }
+    pub(crate) fn new(sources: Sources, num_want: u32, check: Check) -> Self {
+        Self { check, sources, num_want, seen: Box::new([0; SEEN]), round: 0 }
     }
 
-    /// Judges packed IPv4 peers and returns how many there are.
-    pub(crate) fn peers(&mut self, asker: Peer, packed: &[u8]) -> Result<u64, Wrong> {
+    /// Judges packed IPv4 peers.
+    fn peers(&mut self, asker: Peer, packed: &[u8]) -> Result<Announced, Wrong> {
         let (peers, rest) = packed.as_chunks::<IPV4_BYTES>();
         if !rest.is_empty() {
             return Err(Wrong::Length);
@@ -101,19 +132,22 @@ impl Judge {
         if peers.len() > self.num_want as usize || peers.len() > SEEN / 2 {
             return Err(Wrong::TooMany);
         }
+        let mut announced = Announced { peers: peers.len() as u64, flaw: None };
+        if self.check == Check::Shape {
+            return Ok(announced);
+        }
         self.round += 1;
         for &endpoint in peers {
             let Some(index) = self.sources.peer_at(asker, endpoint) else {
                 return Err(Wrong::Stranger);
             };
             if index == asker.index {
-                return Err(Wrong::Own);
-            }
-            if !self.is_new(index) {
-                return Err(Wrong::Duplicate);
+                announced.flaw = Some(Wrong::Own);
+            } else if !self.is_new(index) {
+                announced.flaw = Some(Wrong::Duplicate);
             }
         }
-        Ok(peers.len() as u64)
+        Ok(announced)
     }
 
     fn is_new(&mut self, index: u32) -> bool {
@@ -129,36 +163,70 @@ impl Judge {
         true
     }
 
-    /// Judges the body of a UDP answer to an announce and returns how many peers it has.
-    pub(crate) fn udp_announce(&mut self, asker: Peer, answer: &[u8]) -> Result<u64, Wrong> {
+    /// Judges a UDP answer to an announce.
+    pub(crate) fn udp_announce(&mut self, asker: Peer, answer: &[u8]) -> Result<Announced, Wrong> {
         action(answer, ACTION_ANNOUNCE)?;
         let (head, packed) =
             answer.split_first_chunk::<ANNOUNCE_HEADER_BYTES>().ok_or(Wrong::Length)?;
         let counted = u64::from(word(head, 12)) + u64::from(word(head, 16));
-        if word(head, 8) == 0 || counted > u64::from(asker.size) {
+        if word(head, 8) == 0 || !self.is_possible(asker, counted) {
             return Err(Wrong::Numbers);
         }
         self.peers(asker, packed)
     }
 
-    /// Judges the body of an HTTP answer to an announce and returns how many peers it has.
-    pub(crate) fn http_announce(&mut self, asker: Peer, body: &[u8]) -> Result<u64, Wrong> {
-        let body = bencode::read(body).map_err(|_| Wrong::Bencode)?;
-        if body.get(b"failure reason").is_some() {
-            return Err(Wrong::Refused);
-        }
+    fn is_possible(&self, asker: Peer, counted: u64) -> bool {
+        self.check == Check::Shape || counted <= u64::from(asker.size)
+    }
+
+    /// Judges the body of an HTTP answer to an announce.
+    pub(crate) fn http_announce(&mut self, asker: Peer, body: &[u8]) -> Result<Announced, Wrong> {
+        let (body, flaw) = read_body(body)?;
         let number = |key: &[u8]| body.get(key).and_then(Value::as_integer);
         let keys = [&b"interval"[..], b"complete", b"incomplete"];
         let [Some(interval), Some(seeders), Some(leechers)] = keys.map(number) else {
             return Err(Wrong::Bencode);
         };
-        let counted = 0..=i64::from(asker.size);
-        if interval <= 0 || !counted.contains(&seeders.saturating_add(leechers)) {
+        let counted = u64::try_from(seeders.saturating_add(leechers));
+        if interval <= 0 || !counted.is_ok_and(|counted| self.is_possible(asker, counted)) {
             return Err(Wrong::Numbers);
         }
         let peers = body.get(b"peers").and_then(Value::as_bytes);
-        self.peers(asker, peers.ok_or(Wrong::Bencode)?)
+        let announced = self.peers(asker, peers.ok_or(Wrong::Bencode)?)?;
+        Ok(Announced { flaw: announced.flaw.or(flaw), ..announced })
     }
+
+    /// Judges the body of an HTTP answer to a scrape of one torrent and returns its flaw, if any.
+    pub(crate) fn http_scrape(&self, asker: Peer, body: &[u8]) -> Result<Option<Wrong>, Wrong> {
+        let (body, flaw) = read_body(body)?;
+        let files = body.get(b"files").ok_or(Wrong::Bencode)?;
+        if self.check == Check::Shape {
+            return Ok(flaw);
+        }
+        let entry = files.get(&info_hash(asker.torrent)).ok_or(Wrong::Bencode)?;
+        let number = |key: &[u8]| entry.get(key).and_then(Value::as_integer);
+        let keys = [&b"complete"[..], b"downloaded", b"incomplete"];
+        let [Some(seeders), Some(_), Some(leechers)] = keys.map(number) else {
+            return Err(Wrong::Bencode);
+        };
+        match u64::try_from(seeders.saturating_add(leechers)) {
+            Ok(counted) if self.is_possible(asker, counted) => Ok(flaw),
+            _ => Err(Wrong::Numbers),
+        }
+    }
+}
+
+/// Reads a body that is no refusal; a line end behind the dictionary is only a flaw.
+fn read_body(body: &[u8]) -> Result<(Value<'_>, Option<Wrong>), Wrong> {
+    let (dictionary, flaw) = match body.strip_suffix(b"\r\n") {
+        Some(dictionary) => (dictionary, Some(Wrong::Bencode)),
+        None => (body, None),
+    };
+    let body = bencode::read(dictionary).map_err(|_| Wrong::Bencode)?;
+    if body.get(b"failure reason").is_some() {
+        return Err(Wrong::Refused);
+    }
+    Ok((body, flaw))
 }
 
 /// Judges a UDP answer to a connect and returns the connection id.
@@ -171,13 +239,13 @@ pub(crate) fn udp_connect(answer: &[u8]) -> Result<[u8; 8], Wrong> {
 }
 
 /// Judges a UDP answer to a scrape of one torrent.
-pub(crate) fn udp_scrape(asker: Peer, answer: &[u8]) -> Result<(), Wrong> {
+pub(crate) fn udp_scrape(asker: Peer, answer: &[u8], check: Check) -> Result<(), Wrong> {
     action(answer, ACTION_SCRAPE)?;
     if answer.len() != SCRAPE_HEADER_BYTES + SCRAPE_ENTRY_BYTES {
         return Err(Wrong::Length);
     }
     let counted = u64::from(word(answer, 8)) + u64::from(word(answer, 16));
-    if counted > u64::from(asker.size) {
+    if check == Check::Full && counted > u64::from(asker.size) {
         return Err(Wrong::Numbers);
     }
     Ok(())
@@ -209,7 +277,15 @@ mod tests {
     const ASKER: Peer = Peer { torrent: 5, index: 1, size: 4 };
 
     fn judge() -> Judge {
-        Judge::new(Sources::new(2).unwrap(), 3)
+        Judge::new(Sources::new(2).unwrap(), 3, Check::Full)
+    }
+
+    fn good(peers: u64) -> Result<Announced, Wrong> {
+        Ok(Announced { peers, flaw: None })
+    }
+
+    fn flawed(peers: u64, flaw: Wrong) -> Result<Announced, Wrong> {
+        Ok(Announced { peers, flaw: Some(flaw) })
     }
 
     fn endpoint(index: u32) -> [u8; 6] {
@@ -230,7 +306,7 @@ mod tests {
         let answer = announce(&[endpoint(0), endpoint(2), endpoint(3)]);
         let mut judge = judge();
         for _ in 0..3 {
-            assert_eq!(judge.udp_announce(ASKER, &answer), Ok(3));
+            assert_eq!(judge.udp_announce(ASKER, &answer), good(3));
         }
     }
 
@@ -238,9 +314,9 @@ mod tests {
     fn each_fault_of_an_announce_is_named() {
         let mut judge = judge();
         let mut of = |peers: &[[u8; 6]]| judge.udp_announce(ASKER, &announce(peers));
-        assert_eq!(of(&[endpoint(1)]), Err(Wrong::Own));
+        assert_eq!(of(&[endpoint(0), endpoint(1)]), flawed(2, Wrong::Own));
         assert_eq!(of(&[endpoint(4)]), Err(Wrong::Stranger));
-        assert_eq!(of(&[endpoint(2), endpoint(2)]), Err(Wrong::Duplicate));
+        assert_eq!(of(&[endpoint(2), endpoint(2)]), flawed(2, Wrong::Duplicate));
         assert_eq!(of(&[endpoint(0); 4]), Err(Wrong::TooMany));
         let mut answer = announce(&[endpoint(0)]);
         answer.pop();
@@ -263,11 +339,11 @@ mod tests {
             let body = [head.as_bytes(), length.as_bytes(), peers, b"e"].concat();
             judge.http_announce(ASKER, &body)
         };
-        assert_eq!(of("1800", &endpoint(0)), Ok(1));
+        assert_eq!(of("1800", &endpoint(0)), good(1));
         assert_eq!(of("0", &endpoint(0)), Err(Wrong::Numbers));
         assert_eq!(of("01", &endpoint(0)), Err(Wrong::Bencode));
         assert_eq!(of("1800", &endpoint(0)[1..]), Err(Wrong::Length));
-        assert_eq!(of("1800", &endpoint(1)), Err(Wrong::Own));
+        assert_eq!(of("1800", &endpoint(1)), flawed(1, Wrong::Own));
         let refusal = b"d14:failure reason2:noe";
         assert_eq!(judge.http_announce(ASKER, refusal), Err(Wrong::Refused));
     }
@@ -278,9 +354,35 @@ mod tests {
         assert_eq!(udp_connect(&[0; 17]), Err(Wrong::Length));
         let mut scrape = [0; 20];
         scrape[3] = 2;
-        assert_eq!(udp_scrape(ASKER, &scrape), Ok(()));
-        assert_eq!(udp_scrape(ASKER, &scrape[..19]), Err(Wrong::Length));
+        assert_eq!(udp_scrape(ASKER, &scrape, Check::Full), Ok(()));
+        assert_eq!(udp_scrape(ASKER, &scrape[..19], Check::Full), Err(Wrong::Length));
         scrape[19] = 9;
-        assert_eq!(udp_scrape(ASKER, &scrape), Err(Wrong::Numbers));
+        assert_eq!(udp_scrape(ASKER, &scrape, Check::Full), Err(Wrong::Numbers));
+        assert_eq!(udp_scrape(ASKER, &scrape, Check::Shape), Ok(()));
+    }
+
+    #[test]
+    fn responder_without_swarms_is_held_to_lengths_only() {
+        let mut judge = Judge::new(Sources::new(2).unwrap(), 3, Check::Shape);
+        assert_eq!(judge.udp_announce(ASKER, &announce(&[[9; 6], [9; 6]])), good(2));
+        let too_many = judge.udp_announce(ASKER, &announce(&[[9; 6]; 4]));
+        assert_eq!(too_many, Err(Wrong::TooMany));
+    }
+
+    #[test]
+    fn http_scrape_must_tell_of_the_torrent_that_was_asked_for() {
+        let body = |torrent: u32, leechers: u32| {
+            let mut body = b"d5:filesd20:".to_vec();
+            body.extend(info_hash(torrent));
+            let counts = format!("d8:completei0e10:downloadedi0e10:incompletei{leechers}eeee");
+            body.extend(counts.as_bytes());
+            body
+        };
+        let judge = judge();
+        assert_eq!(judge.http_scrape(ASKER, &body(5, 4)), Ok(None));
+        let line = [body(5, 4), b"\r\n".to_vec()].concat();
+        assert_eq!(judge.http_scrape(ASKER, &line), Ok(Some(Wrong::Bencode)));
+        assert_eq!(judge.http_scrape(ASKER, &body(5, 5)), Err(Wrong::Numbers));
+        assert_eq!(judge.http_scrape(ASKER, &body(6, 4)), Err(Wrong::Bencode));
     }
 }

@@ -3,7 +3,6 @@
 //! The runs of a round follow each other (A B A B), so that what disturbs the machine for a while
 //! disturbs all. How to load and what to count is known by the modes.
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,117 +10,93 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use skep_net::clock::monotonic_coarse_nanos;
 
+use crate::load::answer::Check;
 use crate::load::figures::Figures;
-use crate::load::http::{self, HttpLoad, Reuse};
+use crate::load::http::{self, HttpLoad};
+use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
+use crate::load::scenario::{FULL, Load, SHAPES, SMOKE, Scenario, WINDOW};
 use crate::load::server::Server;
+use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
 use crate::load::udp::{self, Mix, UdpLoad};
 
 /// Use of the machine by others, in cores, that does not keep a run from starting.
 const QUIET_CORES_MAX: f64 = 0.05;
 
-/// Use of the machine by others, in cores, that makes a run worthless.
-const DISTURBED_CORES_MIN: f64 = 0.1;
+/// Addresses that requests come from.
+const SOURCES: usize = 16;
 
-/// How the trackers are loaded.
+const NUM_WANT: u32 = 30;
+
+/// More torrents than this are not asked of trackers that are there for small figures.
+const SMALL_TORRENTS_MAX: u32 = 10_000;
+
+/// What a tracker takes part in.
 #[derive(Clone, Copy)]
-enum Load {
-    Udp { window: usize, mix: Mix },
-    Http(Reuse),
+pub(crate) enum Part {
+    /// Both protocols and memory.
+    All,
+    Udp,
+    Http,
+    /// Both protocols, with few torrents only, and no memory.
+    Small,
+    Memory,
+    /// UDP or HTTP without swarms.
+    UdpFloor,
+    HttpFloor,
 }
-
-/// One comparison.
-struct Scenario {
-    title: &'static str,
-    torrents: u32,
-    peers: u32,
-    spread: Spread,
-    load: Load,
-}
-
-const HALF_CONNECTS: Load =
-    Load::Udp { window: 32, mix: Mix { connects: 1, announces: 1, scrapes: 0 } };
-
-const FULL: &[Scenario] = &[
-    Scenario {
-        title: "UDP, half connects and half announces, peers spread by 1/rank",
-        torrents: 1_000_000,
-        peers: 2_000_000,
-        spread: Spread::Rank,
-        load: HALF_CONNECTS,
-    },
-    Scenario {
-        title: "UDP, half connects and half announces, two peers a torrent",
-        torrents: 1_000_000,
-        peers: 2_000_000,
-        spread: Spread::Even,
-        load: HALF_CONNECTS,
-    },
-    Scenario {
-        title: "UDP, half connects and half announces, every answer full",
-        torrents: 10_000,
-        peers: 500_000,
-        spread: Spread::Even,
-        load: HALF_CONNECTS,
-    },
-    Scenario {
-        title: "HTTP, a new connection for each announce",
-        torrents: 10_000,
-        peers: 200_000,
-        spread: Spread::Rank,
-        load: Load::Http(Reuse::Never),
-    },
-    Scenario {
-        title: "HTTP, kept connections",
-        torrents: 10_000,
-        peers: 200_000,
-        spread: Spread::Rank,
-        load: Load::Http(Reuse::KeepAlive),
-    },
-];
-
-/// Small enough for every test run; what it shows is that answers are right.
-const SMOKE: &[Scenario] = &[
-    Scenario {
-        title: "UDP, connects, announces and scrapes",
-        torrents: 1000,
-        peers: 20_000,
-        spread: Spread::Rank,
-        load: Load::Udp { window: 32, mix: Mix { connects: 2, announces: 4, scrapes: 1 } },
-    },
-    Scenario {
-        title: "HTTP, a new connection for each announce",
-        torrents: 100,
-        peers: 2000,
-        spread: Spread::Rank,
-        load: Load::Http(Reuse::Never),
-    },
-    Scenario {
-        title: "HTTP, kept connections",
-        torrents: 100,
-        peers: 2000,
-        spread: Spread::Rank,
-        load: Load::Http(Reuse::KeepAlive),
-    },
-];
 
 /// A tracker to measure.
 pub(crate) struct Tracker {
     pub(crate) name: String,
-    /// With `{port}` where the port belongs.
+    /// With `{port}` where the port belongs, and `{peers}` for the number of peers in an answer.
     pub(crate) command: String,
-    /// Whether it answers HTTP on the port as well.
-    pub(crate) http: bool,
+    /// A port that no other tracker has had, if it needs one.
+    pub(crate) port: Option<u16>,
+    pub(crate) part: Part,
 }
 
 impl Tracker {
-    /// Reads `name=command`.
-    pub(crate) fn parse(text: &str, http: bool) -> Result<Self> {
+    /// Reads `name=command` or `name@port=command`.
+    pub(crate) fn parse(text: &str, part: Part) -> Result<Self> {
         let (name, command) = text
             .split_once('=')
             .with_context(|| format!("a tracker is name=command, not {text:?}"))?;
-        Ok(Self { name: name.to_owned(), command: command.to_owned(), http })
+        let (name, port) = match name.rsplit_once('@') {
+            Some((name, port)) => {
+                let port = port.parse().with_context(|| format!("{port:?} is not a port"))?;
+                (name, Some(port))
+            }
+            None => (name, None),
+        };
+        Ok(Self { name: name.to_owned(), command: command.to_owned(), port, part })
+    }
+
+    fn takes_part(&self, scenario: &Scenario) -> bool {
+        match self.part {
+            Part::All => true,
+            Part::Udp | Part::UdpFloor => !scenario.is_http(),
+            Part::Http | Part::HttpFloor => scenario.is_http(),
+            Part::Small => scenario.torrents <= SMALL_TORRENTS_MAX,
+            Part::Memory => false,
+        }
+    }
+
+    fn fills(&self) -> bool {
+        matches!(self.part, Part::All | Part::Udp | Part::Memory)
+    }
+
+    fn check(&self) -> Check {
+        match self.part {
+            Part::UdpFloor | Part::HttpFloor => Check::Shape,
+            _ => Check::Full,
+        }
+    }
+
+    fn start(&self, port: u16, peers: u32, cores: &[usize]) -> Result<Server> {
+        let command = self.command.replace("{peers}", &peers.to_string());
+        Server::start(&command, self.port.unwrap_or(port), cores)
     }
 }
 
@@ -133,6 +108,8 @@ pub(crate) struct Comparison {
     pub(crate) port: u16,
     pub(crate) rounds: usize,
     pub(crate) secs: f64,
+    /// Divides torrents and peers, for a short look.
+    pub(crate) shrink: u32,
     /// Seconds to wait in all for other processes to become quiet.
     pub(crate) quiet_secs_max: f64,
 }
@@ -141,35 +118,106 @@ impl Comparison {
     /// Runs everything and returns the tables in Markdown.
     ///
     /// # Errors
-    /// A tracker that does not start or answer, and any wrong answer.
+    /// If the first tracker does not start or answer or gives any wrong answer; what is wrong with
+    /// the others is told beside the tables.
     pub(crate) fn run(mut self) -> Result<String> {
         ensure!(!self.trackers.is_empty(), "no tracker to measure");
+        ensure!(self.rounds > 0 && self.shrink > 0, "rounds and shrink must be above 0");
         let cores = Server::cores();
         let mut text = String::new();
-        let scenarios = if self.smoke { SMOKE } else { FULL };
-        for scenario in scenarios {
-            let sources = Sources::new(16)?;
-            let Scenario { torrents, peers, .. } = *scenario;
-            let population = Population::new(torrents, peers, scenario.spread, sources)?;
-            eprintln!("{}: {torrents} torrents, {peers} peers", scenario.title);
-            let mut rows: Vec<Row> = Vec::new();
-            for round in 1..=self.rounds {
-                for tracker in 0..self.trackers.len() {
-                    let over_http = matches!(scenario.load, Load::Http(_));
-                    if over_http && !self.trackers[tracker].http {
-                        continue;
-                    }
-                    let figures = self.undisturbed(tracker, scenario, &population, &cores)?;
-                    let name = &self.trackers[tracker].name;
-                    eprintln!("\nround {round}, {name}\n{figures}");
-                    keep(&mut rows, name, figures);
-                }
-            }
-            table(&mut text, scenario, &rows);
-            let wrong: u64 = rows.iter().map(Row::wrong).sum();
-            ensure!(wrong == 0, "{}: {wrong} wrong answers", scenario.title);
+        for scenario in if self.smoke { SMOKE } else { FULL } {
+            text.push_str(&self.scenario(scenario, &cores)?);
+        }
+        if !self.smoke {
+            text.push_str(&self.memory(&cores)?);
         }
         Ok(text)
+    }
+
+    fn population(&self, torrents: u32, peers: u32, spread: Spread) -> Result<Population> {
+        let torrents = (torrents / self.shrink).max(1);
+        let peers = (peers / self.shrink).max(torrents).max(SOURCES as u32);
+        Population::new(torrents, peers, spread, Sources::new(SOURCES)?)
+    }
+
+    /// Runs all rounds of a scenario and returns its table.
+    fn scenario(&mut self, scenario: &Scenario, cores: &[usize]) -> Result<String> {
+        let population = self.population(scenario.torrents, scenario.peers, scenario.spread)?;
+        let (torrents, peers) = (scenario.torrents / self.shrink, population.peers());
+        eprintln!("{}: {torrents} torrents, {peers} peers", scenario.title);
+        let mut rows: Vec<Row> = Vec::new();
+        let mut failures: Vec<(usize, String)> = Vec::new();
+        for round in 1..=self.rounds {
+            for tracker in 0..self.trackers.len() {
+                let failed = failures.iter().any(|(failed, _)| *failed == tracker);
+                if failed || !self.trackers[tracker].takes_part(scenario) {
+                    continue;
+                }
+                let result = self.undisturbed(tracker, scenario, &population, cores);
+                let name = &self.trackers[tracker].name;
+                match result {
+                    Ok(figures) => {
+                        eprintln!("\nround {round}, {name}\n{figures}");
+                        keep(&mut rows, name, figures);
+                    }
+                    Err(error) if tracker == 0 => return Err(error),
+                    Err(error) => {
+                        eprintln!("\nround {round}, {name}: {error:#}");
+                        failures.push((tracker, format!("{error:#}")));
+                    }
+                }
+            }
+        }
+        rows.retain(|row| row.rounds.len() == self.rounds);
+        let rounds = self.rounds;
+        let mut text = format!(
+            "### {}\n\nTorrents: {torrents}. Peers: {peers}. Rounds: {rounds}.\n\n{}",
+            scenario.title,
+            table::speed(scenario, &rows)
+        );
+        for (tracker, error) in failures {
+            text.push_str(&format!("Not measured: {}: {error}.\n\n", self.trackers[tracker].name));
+        }
+        let wrong = rows.first().map_or(0, Row::wrong);
+        ensure!(wrong == 0, "{}: {wrong} wrong answers", scenario.title);
+        Ok(text)
+    }
+
+    /// Fills every tracker in every shape once and returns the table of bytes a peer.
+    fn memory(&self, cores: &[usize]) -> Result<String> {
+        let mut rows: Vec<(String, Vec<Vec<f64>>)> = Vec::new();
+        let mut failures = String::new();
+        for tracker in self.trackers.iter().filter(|tracker| tracker.fills()) {
+            match self.memory_of(tracker, cores) {
+                Ok(shapes) => rows.push((tracker.name.clone(), shapes)),
+                Err(error) if rows.is_empty() => return Err(error),
+                Err(error) => {
+                    let line = format!("Not measured: {}: {error:#}.\n\n", tracker.name);
+                    failures.push_str(&line);
+                }
+            }
+        }
+        let table = table::memory(SHAPES, &rows);
+        Ok(format!("### Memory, bytes a peer\n\n{table}{failures}"))
+    }
+
+    fn memory_of(&self, tracker: &Tracker, cores: &[usize]) -> Result<Vec<Vec<f64>>> {
+        let mut shapes = Vec::new();
+        for shape in SHAPES {
+            let mut bytes = Vec::new();
+            for &(torrents, peers) in shape.fills {
+                let population = self.population(torrents, peers, shape.spread)?;
+                let server = tracker.start(self.port, NUM_WANT, cores)?;
+                let mix = Mix { connects: 0, announces: 1, scrapes: 0 };
+                let load = self.udp(tracker, mix, Pace::Closed, &server);
+                let grown = udp::growth_bytes(&load, &population, server.pid())
+                    .with_context(|| format!("filling {}", tracker.name))?;
+                bytes.push(grown as f64 / population.peers() as f64);
+            }
+            eprintln!("{}: {}: {bytes:.1?} bytes a peer", tracker.name, shape.title);
+            shapes.push(bytes);
+        }
+        Ok(shapes)
     }
 
     /// Measures again what other processes disturbed, until the patience is used up.
@@ -204,27 +252,52 @@ impl Comparison {
         cores: &[usize],
     ) -> Result<Figures> {
         let tracker = &self.trackers[tracker];
-        let server = Server::start(&tracker.command, self.port, cores)?;
-        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let (num_want, secs) = (30, self.secs);
-        let warm_up_secs = if self.smoke { 0.1 } else { 1.0 };
-        let pid = Some(server.pid());
+        let server = tracker.start(self.port, scenario.answered_peers, cores)?;
         let figures = match scenario.load {
-            Load::Udp { window, mix } => {
-                let load =
-                    UdpLoad { target, window, mix, num_want, warm_up_secs, secs, server: pid };
-                udp::run(&load, population)
-            }
-            Load::Http(reuse) => {
-                let load = HttpLoad { target, reuse, num_want, warm_up_secs, secs, server: pid };
+            Load::Udp(mix) => udp::run(&self.udp(tracker, mix, scenario.pace, &server), population),
+            Load::Http { reuse, announces, scrapes } => {
+                let load = HttpLoad {
+                    target: self.target(tracker),
+                    pace: scenario.pace,
+                    reuse,
+                    announces,
+                    scrapes,
+                    num_want: NUM_WANT,
+                    check: tracker.check(),
+                    warm_up_secs: self.warm_up_secs(),
+                    secs: self.secs,
+                    server: Some(server.pid()),
+                };
                 http::run(&load, population)
             }
         };
         let figures = figures.with_context(|| format!("measuring {}", tracker.name))?;
         if figures.counts.announces == 0 {
-            bail!("{} answered no announce", tracker.name);
+            bail!("{} answered no announce well: {}", tracker.name, figures.complaints());
         }
         Ok(figures)
+    }
+
+    fn udp(&self, tracker: &Tracker, mix: Mix, pace: Pace, server: &Server) -> UdpLoad {
+        UdpLoad {
+            target: self.target(tracker),
+            pace,
+            window: WINDOW,
+            mix,
+            num_want: NUM_WANT,
+            check: tracker.check(),
+            warm_up_secs: self.warm_up_secs(),
+            secs: self.secs,
+            server: Some(server.pid()),
+        }
+    }
+
+    fn target(&self, tracker: &Tracker) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, tracker.port.unwrap_or(self.port)).into()
+    }
+
+    fn warm_up_secs(&self) -> f64 {
+        if self.smoke { 0.1 } else { 1.0 }
     }
 
     /// Waits until other processes leave the machine alone, or until the patience is used up.
@@ -247,110 +320,10 @@ fn secs_since(start_nanos: u64) -> f64 {
     (monotonic_coarse_nanos() - start_nanos) as f64 / 1e9
 }
 
-/// All rounds of one tracker.
-struct Row {
-    name: String,
-    rounds: Vec<Figures>,
-}
-
-impl Row {
-    fn wrong(&self) -> u64 {
-        self.rounds.iter().map(Figures::wrong_total).sum()
-    }
-
-    fn each(&self, figure: impl Fn(&Figures) -> f64) -> Range {
-        Range::of(self.rounds.iter().map(figure).collect())
-    }
-}
-
 fn keep(rows: &mut Vec<Row>, name: &str, figures: Figures) {
     match rows.iter_mut().find(|row| row.name == name) {
         Some(row) => row.rounds.push(figures),
         None => rows.push(Row { name: name.to_owned(), rounds: vec![figures] }),
-    }
-}
-
-/// Minimum, median and maximum.
-struct Range {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Range {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let below = values[(values.len() - 1) / 2];
-        Self {
-            min: values[0],
-            median: f64::midpoint(below, values[middle]),
-            max: values[values.len() - 1],
-        }
-    }
-}
-
-fn table(text: &mut String, scenario: &Scenario, rows: &[Row]) {
-    let Some(first) = rows.first() else {
-        return;
-    };
-    let mut line = |words: String| {
-        text.push_str(&words);
-        text.push('\n');
-    };
-    line(format!("### {}\n", scenario.title));
-    line(format!(
-        "Torrents: {}. Peers: {}. Rounds: {}.\n",
-        scenario.torrents,
-        scenario.peers,
-        first.rounds.len()
-    ));
-    line(format!(
-        "| tracker | answers per server CPU second: median (min, max) | {} is x times as fast: \
-         median (min, max) | answers per second | server core busy | resident MiB | \
-         peers per announce | lost | wrong | other processes, cores |",
-        first.name
-    ));
-    line("|---|---|---|---|---|---|---|---|---|---|".to_owned());
-    for row in rows {
-        let speed = row.each(Figures::answers_per_server_cpu_sec);
-        let pairs = first.rounds.iter().zip(&row.rounds);
-        let ratio = Range::of(
-            pairs
-                .map(|(ours, other)| {
-                    ours.answers_per_server_cpu_sec() / other.answers_per_server_cpu_sec()
-                })
-                .collect(),
-        );
-        let mut words = format!(
-            "| {} | {:.0} ({:.0}, {:.0}) | {:.2} ({:.2}, {:.2}) ",
-            row.name, speed.median, speed.min, speed.max, ratio.median, ratio.min, ratio.max
-        );
-        let rate = row.each(Figures::answers_per_sec).median;
-        let busy = row.each(|f| f.server_cpu_secs / f.secs).median;
-        let resident = row.each(|f| f.server_resident_bytes as f64 / f64::from(1 << 20));
-        let peers = row.each(Figures::peers_per_announce).median;
-        let loss = row.each(Figures::loss).max;
-        let foreign = row.each(Figures::foreign_cores).max;
-        // Writing to a string cannot fail.
-        let _ = write!(
-            words,
-            "| {rate:.0} | {:.0} % | {:.0} | {peers:.2} | {:.3} % | {} | {foreign:.2} |",
-            busy * 100.0,
-            resident.median,
-            loss * 100.0,
-            row.wrong()
-        );
-        line(words);
-    }
-    line(String::new());
-    let runs = rows.iter().flat_map(|row| &row.rounds);
-    let foreign = runs.map(Figures::foreign_cores).fold(0.0, f64::max);
-    if foreign > DISTURBED_CORES_MIN {
-        line(format!(
-            "Disturbed: other processes used up to {foreign:.2} of the machine's cores, so \
-             differences of some per cent mean nothing here.\n"
-        ));
     }
 }
 
@@ -359,17 +332,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn range_of_odd_and_even_numbers_of_rounds() {
-        let odd = Range::of(vec![3.0, 1.0, 2.0]);
-        assert_eq!((odd.min, odd.median, odd.max), (1.0, 2.0, 3.0));
-        assert_eq!(Range::of(vec![4.0, 1.0]).median, 2.5);
+    fn tracker_needs_a_name_and_a_command() {
+        let tracker = Tracker::parse("skep=skep --listen.port={port}", Part::All).unwrap();
+        assert_eq!(tracker.name, "skep");
+        assert_eq!(tracker.command, "skep --listen.port={port}");
+        assert_eq!(Tracker::parse("a@17=b", Part::Http).unwrap().port, Some(17));
+        assert!(Tracker::parse("skep", Part::All).is_err());
+        assert!(Tracker::parse("a@b=c", Part::All).is_err());
     }
 
     #[test]
-    fn tracker_needs_a_name_and_a_command() {
-        let tracker = Tracker::parse("skep=skep --listen.port={port}", true).unwrap();
-        assert_eq!(tracker.name, "skep");
-        assert_eq!(tracker.command, "skep --listen.port={port}");
-        assert!(Tracker::parse("skep", true).is_err());
+    fn every_kind_of_tracker_has_a_scenario_or_a_fill() {
+        for part in [Part::All, Part::Udp, Part::Http, Part::Small, Part::Memory] {
+            let tracker = Tracker::parse("a=b", part).unwrap();
+            let measured = FULL.iter().any(|scenario| tracker.takes_part(scenario));
+            assert!(measured || tracker.fills());
+        }
     }
 }

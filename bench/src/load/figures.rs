@@ -8,7 +8,11 @@ use anyhow::Result;
 use skep_net::clock::monotonic_coarse_nanos;
 
 use crate::load::answer::Wrong;
+use crate::load::latency::Quantiles;
 use crate::load::process;
+
+/// The least processor time that accounts tell from none.
+const TICK_SECS: f64 = 0.01;
 
 /// Counts of answers, added up while a run goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +22,8 @@ pub(crate) struct Counts {
     pub(crate) scrapes: u64,
     /// Peers in all answers together.
     pub(crate) peers: u64,
+    /// Connections that requests were sent over; UDP has none.
+    pub(crate) connections: u64,
     /// Requests without an answer in time.
     pub(crate) lost: u64,
     /// Answers to requests that counted as lost.
@@ -31,7 +37,7 @@ impl Counts {
         self.wrong[wrong as usize] += 1;
     }
 
-    /// All good answers.
+    /// All answers but the wrong ones; one whose only fault are its peers was as much work.
     pub(crate) fn answers(&self) -> u64 {
         self.connects + self.announces + self.scrapes
     }
@@ -51,6 +57,7 @@ impl Counts {
             announces: self.announces - earlier.announces,
             scrapes: self.scrapes - earlier.scrapes,
             peers: self.peers - earlier.peers,
+            connections: self.connections - earlier.connections,
             lost: self.lost - earlier.lost,
             late: self.late - earlier.late,
             wrong,
@@ -63,6 +70,7 @@ impl Counts {
         self.announces += other.announces;
         self.scrapes += other.scrapes;
         self.peers += other.peers;
+        self.connections += other.connections;
         self.lost += other.lost;
         self.late += other.late;
         for (sum, more) in self.wrong.iter_mut().zip(other.wrong) {
@@ -102,6 +110,17 @@ impl Moment {
     }
 }
 
+/// How long answers took in the window, and what the generator itself did with its time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timing {
+    /// From the moment a request was due.
+    pub(crate) latency: Quantiles,
+    /// How late requests were sent; zero for a closed loop.
+    pub(crate) lag: Quantiles,
+    /// Spent looking for answers in vain, which is no cost of any request.
+    pub(crate) spun_secs: f64,
+}
+
 /// What the timed window of a run came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
@@ -109,6 +128,7 @@ pub(crate) struct Figures {
     /// What was counted before the window, while the tracker was filled.
     pub(crate) fill: Counts,
     pub(crate) secs: f64,
+    pub(crate) timing: Timing,
     pub(crate) own_cpu_secs: f64,
     /// Of processes that are neither the tracker nor this one.
     pub(crate) foreign_cpu_secs: f64,
@@ -122,6 +142,7 @@ impl Figures {
     pub(crate) fn new(
         (begin, end): (Moment, Moment),
         (fill, counts): (Counts, Counts),
+        timing: Timing,
         server: Option<u32>,
     ) -> Result<Self> {
         let own_cpu_secs = end.own_cpu_secs - begin.own_cpu_secs;
@@ -131,6 +152,7 @@ impl Figures {
             counts: counts.since(&fill),
             fill,
             secs: end.secs - begin.secs,
+            timing,
             own_cpu_secs,
             foreign_cpu_secs: (machine_cpu_secs - own_cpu_secs - server_cpu_secs).max(0.0),
             server_cpu_secs,
@@ -140,7 +162,8 @@ impl Figures {
 
     /// The figure to trust: it does not follow the speed of the generator.
     pub(crate) fn answers_per_server_cpu_sec(&self) -> f64 {
-        self.counts.answers() as f64 / self.server_cpu_secs
+        // Accounts are kept in ticks; less than one shows as none.
+        self.counts.answers() as f64 / self.server_cpu_secs.max(TICK_SECS)
     }
 
     pub(crate) fn answers_per_sec(&self) -> f64 {
@@ -149,6 +172,12 @@ impl Figures {
 
     pub(crate) fn peers_per_announce(&self) -> f64 {
         self.counts.peers as f64 / self.counts.announces.max(1) as f64
+    }
+
+    /// What an answer cost this program, in microseconds of processor time.
+    pub(crate) fn own_cpu_us(&self) -> f64 {
+        let worked_secs = (self.own_cpu_secs - self.timing.spun_secs).max(0.0);
+        worked_secs * 1e6 / self.counts.answers().max(1) as f64
     }
 
     /// How many cores other processes kept busy.
@@ -208,9 +237,13 @@ impl fmt::Display for Figures {
         writeln!(
             f,
             "own CPU      {:>12.2} us per answer, other processes {:.2} s",
-            self.own_cpu_secs * 1e6 / counts.answers().max(1) as f64,
+            self.own_cpu_us(),
             self.foreign_cpu_secs
         )?;
+        writeln!(f, "latency      {}", self.timing.latency)?;
+        if self.timing.lag.max_us > 0.0 {
+            writeln!(f, "sent late    {}", self.timing.lag)?;
+        }
         write!(f, "wrong        {:>12} {}", self.wrong_total(), self.complaints())
     }
 }

@@ -1,7 +1,7 @@
 //! Many datagrams in one system call, on sockets that are connected to the tracker.
 //!
-//! The only file with unsafe code here, and it hands out nothing raw. Not the batch of the tracker:
-//! that one only answers what came in, and what is measured should not measure itself.
+//! Holds unsafe code and hands out nothing raw. Not the batch of the tracker: that one only answers
+//! what came in, and what is measured should not measure itself.
 #![allow(unsafe_code)]
 
 use std::io;

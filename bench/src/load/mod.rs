@@ -4,47 +4,71 @@
 
 mod answer;
 mod arguments;
+mod clock;
 mod compare;
 mod figures;
 mod http;
+mod latency;
 mod mmsg;
+mod null;
+mod pace;
+mod packet;
 mod population;
 mod process;
+mod scenario;
 mod server;
+mod source;
+mod system;
+mod table;
 mod udp;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::load::answer::Check;
 use crate::load::arguments::Arguments;
-use crate::load::compare::{Comparison, Tracker};
+use crate::load::compare::{Comparison, Part, Tracker};
 use crate::load::figures::Figures;
 use crate::load::http::{HttpLoad, Reuse};
-use crate::load::population::{Population, Sources, Spread};
+use crate::load::pace::Pace;
+use crate::load::population::{Population, Sources, Spread, info_hash};
+use crate::load::scenario::WINDOW;
+use crate::load::server::Server;
 use crate::load::udp::{Mix, UdpLoad};
 
 const USAGE: &str = "\
-usage: skep-bench udp|http|compare [--flag=value ...]
+usage: skep-bench udp|http|null|hashes|compare [--flag=value ...]
 
 udp, http: load a running tracker
   --target=127.0.0.1:1337   where it listens
   --server-pid=N            its process, to account for what it uses
   --torrents=1000 --peers=20000 --spread=rank|even --sources=16
+  --rate=N                  an open loop of so many requests a second; without it a closed loop
+  --announces=1 --scrapes=0 how often each kind comes, relative to the others
   --num-want=30 --warm-up-secs=1 --secs=5
+  --check=full|shape        shape for a responder that knows no swarms
 udp only
-  --window=32               requests under way for each source
-  --connects=1 --announces=1 --scrapes=0
-                            how often each kind comes, relative to the others
+  --connects=1
+  --window=32               requests under way for each source in a closed loop
 http only
-  --keep-alive=true|false   one connection for each source, or a new one for each announce
+  --keep-alive=true|false   one connection for each source, or a new one for each request
+
+null udp, null http: answer with constants, by the system calls of skep
+  --port=1337 --peers=30    peers in the answer to an announce
+
+hashes: print the info hashes of the torrents in hexadecimal, for trackers that want a list
+  --torrents=1000
 
 compare: start trackers in turn, each on a core of its own
   --tracker='name=command'  command with {port}; the first is held against the others
-  --udp-tracker='name=command'
-                            the same for one that does not answer HTTP
-  --port=7969 --rounds=3 --secs=5 --smoke=true|false
+  --udp-tracker=, --http-tracker=
+                            the same for one that answers only one of them
+  --small-tracker=          the same for one that cannot hold a million torrents
+  --memory-tracker=         the same for one of which only the memory is measured
+  --port=7969 --rounds=5 --secs=5 --smoke=true|false
+  --shrink=1                divides torrents and peers
   --quiet-secs-max=0        how long to wait for other processes and repeat in all
 ";
 
@@ -54,18 +78,20 @@ compare: start trackers in turn, each on a core of its own
 /// What keeps it from being done, and any wrong answer.
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<()> {
     let mode = words.next();
-    let mut arguments = match mode.as_deref() {
-        Some("udp" | "http" | "compare") => Arguments::new(words)?,
+    match mode.as_deref() {
+        Some("udp") => load(udp(Arguments::new(words)?)?),
+        Some("http") => load(http(Arguments::new(words)?)?),
+        Some("null") => {
+            let protocol = words.next();
+            null(protocol.as_deref(), Arguments::new(words)?)
+        }
+        Some("hashes") => hashes(Arguments::new(words)?),
+        Some("compare") => compare(Arguments::new(words)?),
         Some("help" | "--help" | "-h") | None => {
             eprint!("{USAGE}");
-            return Ok(());
+            Ok(())
         }
         Some(other) => bail!("unknown mode {other:?}\n\n{USAGE}"),
-    };
-    match mode.as_deref() {
-        Some("udp") => load(udp(&mut arguments)?),
-        Some("http") => load(http(&mut arguments)?),
-        _ => compare(arguments),
     }
 }
 
@@ -77,17 +103,19 @@ fn load(figures: Figures) -> Result<()> {
     Ok(())
 }
 
-fn udp(arguments: &mut Arguments) -> Result<Figures> {
-    let population = population(arguments)?;
+fn udp(mut arguments: Arguments) -> Result<Figures> {
+    let population = population(&mut arguments)?;
     let load = UdpLoad {
         target: arguments.or("target", default_target())?,
-        window: arguments.or("window", 32)?,
+        pace: pace(&mut arguments)?,
+        window: arguments.or("window", WINDOW)?,
         mix: Mix {
             connects: arguments.or("connects", 1)?,
             announces: arguments.or("announces", 1)?,
             scrapes: arguments.or("scrapes", 0)?,
         },
         num_want: arguments.or("num-want", 30)?,
+        check: arguments.or("check", Check::Full)?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
         secs: arguments.or("secs", 5.0)?,
         server: arguments.optional("server-pid")?,
@@ -96,13 +124,17 @@ fn udp(arguments: &mut Arguments) -> Result<Figures> {
     udp::run(&load, &population)
 }
 
-fn http(arguments: &mut Arguments) -> Result<Figures> {
-    let population = population(arguments)?;
+fn http(mut arguments: Arguments) -> Result<Figures> {
+    let population = population(&mut arguments)?;
     let keep_alive = arguments.or("keep-alive", false)?;
     let load = HttpLoad {
         target: arguments.or("target", default_target())?,
+        pace: pace(&mut arguments)?,
         reuse: if keep_alive { Reuse::KeepAlive } else { Reuse::Never },
+        announces: arguments.or("announces", 1)?,
+        scrapes: arguments.or("scrapes", 0)?,
         num_want: arguments.or("num-want", 30)?,
+        check: arguments.or("check", Check::Full)?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
         secs: arguments.or("secs", 5.0)?,
         server: arguments.optional("server-pid")?,
@@ -111,25 +143,82 @@ fn http(arguments: &mut Arguments) -> Result<Figures> {
     http::run(&load, &population)
 }
 
-fn compare(mut arguments: Arguments) -> Result<()> {
-    let mut trackers = Vec::new();
-    for text in arguments.all("tracker") {
-        trackers.push(Tracker::parse(&text, true)?);
+fn pace(arguments: &mut Arguments) -> Result<Pace> {
+    let rate: Option<f64> = arguments.optional("rate")?;
+    let Some(per_sec) = rate else {
+        return Ok(Pace::Closed);
+    };
+    ensure!(per_sec > 0.0, "--rate must be above 0");
+    Ok(Pace::Open { per_sec })
+}
+
+fn null(protocol: Option<&str>, mut arguments: Arguments) -> Result<()> {
+    let port = arguments.or("port", default_target().port())?;
+    let peers = arguments.or("peers", 30)?;
+    arguments.finish()?;
+    match protocol {
+        Some("udp") => null::udp(port, peers),
+        Some("http") => null::http(port, peers),
+        _ => bail!("null must be null udp or null http"),
     }
-    for text in arguments.all("udp-tracker") {
-        trackers.push(Tracker::parse(&text, false)?);
+}
+
+fn hashes(mut arguments: Arguments) -> Result<()> {
+    let torrents = arguments.or("torrents", 1000)?;
+    arguments.finish()?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for torrent in 0..torrents {
+        for byte in info_hash(torrent) {
+            write!(out, "{byte:02x}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn compare(mut arguments: Arguments) -> Result<()> {
+    let smoke = arguments.or("smoke", false)?;
+    let kinds = [
+        ("tracker", Part::All),
+        ("udp-tracker", Part::Udp),
+        ("http-tracker", Part::Http),
+        ("small-tracker", Part::Small),
+        ("memory-tracker", Part::Memory),
+    ];
+    let mut trackers = Vec::new();
+    for (flag, part) in kinds {
+        for text in arguments.all(flag) {
+            trackers.push(Tracker::parse(&text, part)?);
+        }
+    }
+    if !smoke && !trackers.is_empty() {
+        trackers.splice(1..1, floors()?);
     }
     let comparison = Comparison {
         trackers,
-        smoke: arguments.or("smoke", false)?,
+        smoke,
         port: arguments.or("port", 7969)?,
-        rounds: arguments.or("rounds", 3)?,
+        rounds: arguments.or("rounds", 5)?,
         secs: arguments.or("secs", 5.0)?,
+        shrink: arguments.or("shrink", 1)?,
         quiet_secs_max: arguments.or("quiet-secs-max", 0.0)?,
     };
     arguments.finish()?;
+    Server::end_with_process()?;
     let tables = comparison.run()?;
     Ok(std::io::stdout().write_all(tables.as_bytes())?)
+}
+
+/// This very program as responders, to hold trackers against.
+fn floors() -> Result<[Tracker; 2]> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let tracker = |protocol: &str, part| Tracker {
+        name: "null responder".to_owned(),
+        command: format!("{} null {protocol} --port={{port}} --peers={{peers}}", program.display()),
+        port: None,
+        part,
+    };
+    Ok([tracker("udp", Part::UdpFloor), tracker("http", Part::HttpFloor)])
 }
 
 fn population(arguments: &mut Arguments) -> Result<Population> {

@@ -149,6 +149,11 @@ impl Population {
         }
         Ok(Self { sources, lists })
     }
+
+    /// How many peers there are.
+    pub(crate) fn peers(&self) -> u64 {
+        self.lists.iter().map(|list| list.len() as u64).sum()
+    }
 }
 
 /// The hash of a torrent.

@@ -2,14 +2,21 @@
 //!
 //! Which tracker it is and what it is asked is the business of the caller.
 
+use std::mem;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use skep_net::affinity::{available_cores, pin_to_core};
 
-/// A running tracker; it is killed when this is dropped.
+use crate::load::system::on_end_signal;
+
+/// The tracker that runs, within reach of the thread that waits for signals.
+static RUNNING: Mutex<Option<Child>> = Mutex::new(None);
+
+/// A running tracker; it is killed when this is dropped and when a signal ends this process.
 pub(crate) struct Server {
-    child: Child,
+    pid: u32,
 }
 
 impl Server {
@@ -24,6 +31,8 @@ impl Server {
         let (Some(&first), Some(&last)) = (cores.first(), cores.last()) else {
             unreachable!("a process may use a core at least");
         };
+        let mut running = running();
+        ensure!(running.is_none(), "one tracker at a time");
         // A child begins on the cores of the thread that starts it.
         pin_to_core(first).context("cannot pin the tracker")?;
         let child = Command::new(program)
@@ -34,12 +43,24 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {program}"));
         pin_to_core(last).context("cannot pin the generator")?;
-        Ok(Self { child: child? })
+        let child = running.insert(child?);
+        Ok(Self { pid: child.id() })
     }
 
     /// The process id, for its accounts.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+
+    /// Lets no tracker outlive this process when a signal ends it; to be called once, at the start.
+    pub(crate) fn end_with_process() -> Result<()> {
+        let stop_for_good = || {
+            let mut running = running();
+            stop(&mut running);
+            // Nobody may start another one in the moment that is left.
+            mem::forget(running);
+        };
+        on_end_signal(stop_for_good).context("cannot wait for signals")
     }
 
     /// The cores that this process may use; to be asked before the first start.
@@ -50,8 +71,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        stop(&mut running());
+    }
+}
+
+fn running() -> MutexGuard<'static, Option<Child>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn stop(running: &mut Option<Child>) {
+    if let Some(mut child) = running.take() {
         // It may have ended by itself; then there is nothing left to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }

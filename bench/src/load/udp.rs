@@ -1,32 +1,33 @@
-//! Load over UDP: a closed loop with a window of requests on each socket.
+//! Load over UDP: a closed loop with a window of requests on each socket, or an open loop.
 //!
-//! Every answer is judged, and each makes room for the next request. Nothing waits: the loop has a
-//! core of its own, and a sleeping client would charge the tracker with waking it up.
+//! Every answer is judged. The closed loop never waits: it has a core of its own, and a sleeping
+//! client would charge the tracker with waking it up; what it spins is timed and not counted as the
+//! cost of requests. The open loop sleeps until the next request is due or an answer is there.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use skep_net::clock::monotonic_coarse_nanos;
-use skep_proto::udp::{
-    ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, ANNOUNCE_REQUEST_BYTES, CONNECT_MAGIC,
-    HEADER_BYTES,
-};
 
-use crate::load::answer::{Judge, Wrong, udp_connect, udp_scrape};
-use crate::load::figures::{Counts, Figures, Moment};
+use crate::load::answer::{Announced, Check, Judge, Wrong, udp_connect, udp_scrape};
+use crate::load::clock;
+use crate::load::figures::{Counts, Figures, Moment, Timing};
+use crate::load::latency::Latencies;
 use crate::load::mmsg::Datagrams;
-use crate::load::population::{Peer, Population, Sources, info_hash, peer_id};
+use crate::load::pace::{Pace, Schedule};
+use crate::load::packet::{Request, Writer};
+use crate::load::population::Population;
+use crate::load::process;
+use crate::load::source::{ANSWER_NANOS_MAX, SLOTS_MAX, Source};
+use crate::load::system::{PreciseSleep, Waiter, thread_cpu_nanos};
 
-/// After how long a request counts as lost.
-const ANSWER_MS_MAX: u64 = 1000;
-/// The transaction id of first connects, which no slot has.
-const FIRST: u32 = u32::MAX;
-/// How long the tracker may take to begin to answer.
-const START_SECS_MAX: u64 = 15;
 /// How long filling may take without any progress.
-const STALL_MS_MAX: u64 = 5000;
+const STALL_NANOS_MAX: u64 = 5_000_000_000;
+/// How often lost requests are looked for.
+const GIVE_UP_NANOS: u64 = 50_000_000;
+/// Requests of an open loop that follow each other from the same source.
+const RUN: u64 = 8;
+/// Connects that let a tracker touch its buffers before its memory is measured.
+const FIRST_CONNECTS_SECS: f64 = 0.2;
 
 /// How often each kind of request comes, relative to the others.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +41,12 @@ pub(crate) struct Mix {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UdpLoad {
     pub(crate) target: SocketAddr,
-    /// Requests under way on each socket.
+    pub(crate) pace: Pace,
+    /// Requests under way on each socket in the closed loop, which also fills the tracker.
     pub(crate) window: usize,
     pub(crate) mix: Mix,
     pub(crate) num_want: u32,
+    pub(crate) check: Check,
     /// Load before the window is timed.
     pub(crate) warm_up_secs: f64,
     pub(crate) secs: f64,
@@ -56,45 +59,45 @@ pub(crate) struct UdpLoad {
 /// # Errors
 /// What the system reports, and a tracker that does not answer; wrong answers are only counted.
 pub(crate) fn run(load: &UdpLoad, population: &Population) -> Result<Figures> {
-    ensure!((1..=1 << 15).contains(&load.window), "the window must be between 1 and 32768");
     let mut generator = Generator::new(load, population)?;
     generator.fill()?;
-    generator.mixed(load.warm_up_secs)?;
+    generator.mixed(load.pace, load.warm_up_secs)?;
+    generator.forget_times();
     let before = generator.counts;
     let begin = Moment::now(load.server)?;
-    generator.mixed(load.secs)?;
+    generator.mixed(load.pace, load.secs)?;
     let end = Moment::now(load.server)?;
-    Figures::new((begin, end), (before, generator.counts), load.server)
+    if load.pace != Pace::Closed {
+        generator.settle()?;
+    }
+    let timing = Timing {
+        latency: generator.latencies.quantiles(),
+        lag: generator.lags.quantiles(),
+        spun_secs: generator.spun_nanos as f64 / 1e9,
+    };
+    Figures::new((begin, end), (before, generator.counts), timing, load.server)
 }
 
-#[derive(Clone, Copy)]
-enum Request {
-    Connect,
-    Announce(Peer),
-    Scrape(Peer),
-}
-
-/// One request under way, found again by its transaction id.
-#[derive(Clone, Copy)]
-struct Slot {
-    generation: u16,
-    request: Option<Request>,
-    sent_ms: u64,
-    /// The last request that was given up and is not answered since.
-    lost: Option<u16>,
-}
-
-/// One address with its socket and the peers that announce from there.
-struct Source<'a> {
-    socket: UdpSocket,
-    peers: &'a [Peer],
-    /// Announces sent so far; peers come round and round.
-    announced: usize,
-    /// Announces lost while filling, to be sent again.
-    again: Vec<Peer>,
-    connection_id: [u8; 8],
-    slots: Vec<Slot>,
-    free: Vec<u16>,
+/// Fills a tracker with every peer once and tells by how many bytes its resident memory grew.
+///
+/// # Errors
+/// As [`run`], and any wrong answer that is no flaw of its peers only.
+pub(crate) fn growth_bytes(load: &UdpLoad, population: &Population, server: u32) -> Result<u64> {
+    let mut generator = Generator::new(load, population)?;
+    let mix = std::mem::replace(&mut generator.mix, Mix { connects: 1, announces: 0, scrapes: 0 });
+    generator.mixed(Pace::Closed, FIRST_CONNECTS_SECS)?;
+    generator.settle()?;
+    generator.mix = mix;
+    let before = process::resident_bytes(server)?;
+    generator.fill()?;
+    let after = process::resident_bytes(server)?;
+    let (announces, peers) = (generator.counts.announces, population.peers());
+    ensure!(
+        announces >= peers,
+        "{announces} of {peers} announces were answered well: {}",
+        generator.counts.complaints()
+    );
+    Ok(after.saturating_sub(before))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,31 +108,49 @@ enum Phase {
 
 struct Generator<'a> {
     mix: Mix,
+    window: usize,
     phase: Phase,
     /// Requests of the mix made so far.
     turn: u32,
-    template: [u8; ANNOUNCE_REQUEST_BYTES],
+    writer: Writer,
     sources: Vec<Source<'a>>,
     judge: Judge,
     counts: Counts,
+    /// From when a request was due, or was sent in the closed loop, to its answer.
+    latencies: Latencies,
+    /// From when a request was due until it was sent.
+    lags: Latencies,
+    spun_nanos: u64,
+    gave_up_nanos: u64,
     inbox: Datagrams,
     outbox: Datagrams,
 }
 
 impl<'a> Generator<'a> {
     fn new(load: &UdpLoad, population: &'a Population) -> Result<Self> {
+        let Mix { connects, announces, scrapes } = load.mix;
+        ensure!(connects + announces + scrapes > 0, "the mix is empty");
+        let slots = slots(load, population.lists.len())?;
         let mut sources = Vec::new();
         for (index, peers) in population.lists.iter().enumerate() {
-            sources.push(Source::open(index, peers, load)?);
+            sources.push(Source::open(index, peers, load.target, slots)?);
         }
+        let writer = Writer::new(population.sources, load.num_want);
+        let mut judge = Judge::new(population.sources, load.num_want, load.check);
+        sources[0].wait_for_acceptance(&writer, &mut judge).context("every announce is refused")?;
         Ok(Self {
             mix: load.mix,
+            window: load.window,
             phase: Phase::Fill,
             turn: 0,
-            template: template(load.num_want),
+            writer,
             sources,
-            judge: Judge::new(population.sources, load.num_want),
+            judge,
             counts: Counts::default(),
+            latencies: Latencies::new(),
+            lags: Latencies::new(),
+            spun_nanos: 0,
+            gave_up_nanos: 0,
             inbox: Datagrams::new(),
             outbox: Datagrams::new(),
         })
@@ -138,78 +159,185 @@ impl<'a> Generator<'a> {
     /// Announces every peer once.
     fn fill(&mut self) -> Result<()> {
         self.phase = Phase::Fill;
-        let mut progress = (0, now_ms());
+        let mut progress = (0, clock::nanos());
         while self.sources.iter().any(Source::is_filling) {
-            self.round()?;
+            let now = self.closed_round()?;
             let (announces, since) = progress;
             if self.counts.announces > announces {
-                progress = (self.counts.announces, now_ms());
-            } else if now_ms() > since + STALL_MS_MAX {
+                progress = (self.counts.announces, now);
+            } else if now > since + STALL_NANOS_MAX {
                 let complaints = self.counts.complaints();
                 bail!(
-                    "no announce was answered for {STALL_MS_MAX} ms; wrong answers: {complaints}"
+                    "no announce was answered for {} s; wrong answers: {complaints}",
+                    STALL_NANOS_MAX / 1_000_000_000
                 );
             }
         }
         Ok(())
     }
 
-    fn mixed(&mut self, secs: f64) -> Result<()> {
+    /// Loads the tracker with the mix for a while.
+    fn mixed(&mut self, pace: Pace, secs: f64) -> Result<()> {
         self.phase = Phase::Mixed;
-        let end = now_ms() + (secs * 1e3) as u64;
-        while now_ms() < end {
-            self.round()?;
+        let start = clock::nanos();
+        let end = start + (secs * 1e9) as u64;
+        match pace {
+            Pace::Closed => {
+                while self.closed_round()? < end {}
+                Ok(())
+            }
+            Pace::Open { per_sec } => self.open_loop(Schedule::new(start, per_sec), end),
         }
-        Ok(())
     }
 
-    /// Serves every socket once.
-    fn round(&mut self) -> Result<()> {
-        let now = now_ms();
+    /// Serves every socket once and returns when that began.
+    fn closed_round(&mut self) -> Result<u64> {
+        let begin = clock::nanos();
+        let used = thread_cpu_nanos();
+        let mut now = begin;
+        let mut received = 0;
         for index in 0..self.sources.len() {
-            self.receive(index, now)?;
-            self.send(index, now)?;
+            let more = self.receive(index)?;
+            if more > 0 {
+                now = clock::nanos();
+            }
+            received += more;
+            while self.sources[index].under_way() < self.window {
+                let Some(request) = self.next_request(index) else {
+                    break;
+                };
+                self.push(index, request, now)?;
+            }
+            self.flush(index)?;
+        }
+        if received == 0 {
+            self.spun_nanos += thread_cpu_nanos() - used;
+        }
+        self.give_up(begin);
+        Ok(begin)
+    }
+
+    fn open_loop(&mut self, mut schedule: Schedule, end: u64) -> Result<()> {
+        let _precise = PreciseSleep::begin();
+        let mut waiter = self.waiter();
+        loop {
+            let now = clock::nanos();
+            if now >= end {
+                return Ok(());
+            }
+            self.send_due(&mut schedule, now)?;
+            let until = schedule.due_nanos().min(end);
+            self.wait(&mut waiter, until)?;
+            self.give_up(now);
+        }
+    }
+
+    /// Sends what is due, one batch for each source.
+    fn send_due(&mut self, schedule: &mut Schedule, now: u64) -> Result<()> {
+        let sources = self.sources.len() as u64;
+        let mut last = None;
+        while let Some((number, due)) = schedule.take(now) {
+            let index = (number / RUN % sources) as usize;
+            if let Some(before) = last.replace(index)
+                && before != index
+            {
+                self.flush(before)?;
+            }
+            if let Some(request) = self.next_request(index) {
+                self.lags.record(now - due);
+                self.push(index, request, due)?;
+            }
+        }
+        last.map_or(Ok(()), |index| self.flush(index))
+    }
+
+    /// Sleeps until there are answers, or until a moment, and takes the answers.
+    fn wait(&mut self, waiter: &mut Waiter, until: u64) -> Result<()> {
+        waiter.wait(until.saturating_sub(clock::nanos())).context("cannot wait")?;
+        for index in 0..self.sources.len() {
+            if waiter.is_ready(index) {
+                self.receive(index)?;
+            }
         }
         Ok(())
     }
 
-    fn receive(&mut self, index: usize, now: u64) -> Result<()> {
+    fn waiter(&self) -> Waiter {
+        Waiter::new(self.sources.iter().map(|source| &source.socket))
+    }
+
+    /// Waits for the answers to what is under way and gives up what has none in time.
+    fn settle(&mut self) -> Result<()> {
+        let mut waiter = self.waiter();
+        let end = clock::nanos() + ANSWER_NANOS_MAX;
+        while clock::nanos() < end && self.sources.iter().any(|source| source.under_way() > 0) {
+            self.wait(&mut waiter, end)?;
+        }
+        self.gave_up_nanos = 0;
+        self.give_up(end);
+        Ok(())
+    }
+
+    /// Judges the answers that wait at a socket and returns how many there were.
+    fn receive(&mut self, index: usize) -> Result<usize> {
+        self.inbox.receive(&self.sources[index].socket).context("cannot receive")?;
+        let received = self.inbox.len();
+        if received > 0 {
+            let now = clock::nanos();
+            for at in 0..received {
+                if let Err(wrong) = self.take(index, at, now) {
+                    self.counts.note(wrong);
+                }
+            }
+        }
+        Ok(received)
+    }
+
+    fn take(&mut self, index: usize, at: usize, now: u64) -> Result<(), Wrong> {
+        let Self { sources, judge, counts, inbox, latencies, .. } = self;
+        let source = &mut sources[index];
+        let answer = inbox.datagram(at);
+        let Some((request, due)) = source.end(answer, counts)? else {
+            return Ok(());
+        };
+        latencies.record(now.saturating_sub(due));
+        match request {
+            Request::Connect => {
+                source.connection_id = udp_connect(answer)?;
+                counts.connects += 1;
+            }
+            Request::Announce(peer) => {
+                let Announced { peers, flaw } = judge.udp_announce(peer, answer)?;
+                counts.peers += peers;
+                counts.announces += 1;
+                return flaw.map_or(Ok(()), Err);
+            }
+            Request::Scrape(peer) => {
+                udp_scrape(peer, answer, judge.check)?;
+                counts.scrapes += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a request among those to be sent to a source's socket.
+    fn push(&mut self, index: usize, request: Request, due: u64) -> Result<()> {
+        if self.outbox.is_full() {
+            self.flush(index)?;
+        }
         let source = &mut self.sources[index];
-        self.inbox.receive(&source.socket).context("cannot receive")?;
-        for at in 0..self.inbox.len() {
-            let answer = self.inbox.datagram(at);
-            if let Err(wrong) = source.take(answer, &mut self.judge, &mut self.counts) {
-                self.counts.note(wrong);
-            }
-        }
-        if self.inbox.len() == 0 {
-            source.give_up(now, self.phase, &mut self.counts);
-        }
+        let Some(transaction_id) = source.begin(request, due) else {
+            // More are under way than the rate brings in the time that an answer may take.
+            self.counts.lost += 1;
+            return Ok(());
+        };
+        let (writer, connection_id) = (&self.writer, source.connection_id);
+        self.outbox.push(|room| writer.write(room, request, connection_id, transaction_id));
         Ok(())
     }
 
-    fn send(&mut self, index: usize, now: u64) -> Result<()> {
-        while let Some(slot) = self.sources[index].free.pop() {
-            let Some(request) = self.next_request(index) else {
-                self.sources[index].free.push(slot);
-                break;
-            };
-            if self.outbox.is_full() {
-                let socket = &self.sources[index].socket;
-                self.outbox.send(socket).context("cannot send")?;
-            }
-            let source = &mut self.sources[index];
-            let under_way = &mut source.slots[usize::from(slot)];
-            under_way.generation = under_way.generation.wrapping_add(1);
-            under_way.request = Some(request);
-            under_way.sent_ms = now;
-            let transaction_id = u32::from(under_way.generation) << 16 | u32::from(slot);
-            let head = (source.connection_id, transaction_id);
-            let (template, sources) = (&self.template, self.judge.sources);
-            self.outbox.push(|room| write(room, request, head, template, sources));
-        }
-        let socket = &self.sources[index].socket;
-        self.outbox.send(socket).context("cannot send")
+    fn flush(&mut self, index: usize) -> Result<()> {
+        self.outbox.send(&self.sources[index].socket).context("cannot send")
     }
 
     fn next_request(&mut self, index: usize) -> Option<Request> {
@@ -227,193 +355,56 @@ impl<'a> Generator<'a> {
             Request::Scrape(source.next_peer())
         })
     }
-}
 
-impl<'a> Source<'a> {
-    /// Opens the socket and gets a first connection id, waiting for a tracker that just starts.
-    fn open(index: usize, peers: &'a [Peer], load: &UdpLoad) -> Result<Self> {
-        ensure!(!peers.is_empty(), "there are more sources than peers");
-        let address = Sources::address(index);
-        let socket = UdpSocket::bind((address, 0))
-            .with_context(|| format!("cannot bind a socket to {address}"))?;
-        socket.connect(load.target)?;
-        Ok(Self {
-            connection_id: first_connection_id(&socket)
-                .with_context(|| format!("no tracker answers at {}", load.target))?,
-            socket,
-            peers,
-            announced: 0,
-            again: Vec::new(),
-            slots: vec![Slot { generation: 0, request: None, sent_ms: 0, lost: None }; load.window],
-            free: (0..load.window as u16).collect(),
-        })
+    /// Looks now and then for requests that had no answer in time.
+    fn give_up(&mut self, now: u64) {
+        if now < self.gave_up_nanos + GIVE_UP_NANOS {
+            return;
+        }
+        self.gave_up_nanos = now;
+        for source in &mut self.sources {
+            self.counts.lost += source.give_up(now, self.phase == Phase::Fill);
+        }
     }
 
-    fn is_filling(&self) -> bool {
-        self.announced < self.peers.len()
-            || !self.again.is_empty()
-            || self.free.len() < self.slots.len()
-    }
-
-    fn next_unannounced(&mut self) -> Option<Peer> {
-        if self.announced < self.peers.len() {
-            return Some(self.next_peer());
-        }
-        self.again.pop()
-    }
-
-    fn next_peer(&mut self) -> Peer {
-        let peer = self.peers[self.announced % self.peers.len()];
-        self.announced += 1;
-        peer
-    }
-
-    /// Judges an answer and frees the slot of its request.
-    fn take(&mut self, answer: &[u8], judge: &mut Judge, counts: &mut Counts) -> Result<(), Wrong> {
-        let Some([_, _, _, _, id @ ..]) = answer.first_chunk::<8>() else {
-            return Err(Wrong::Length);
-        };
-        let id = u32::from_be_bytes(*id);
-        if id == FIRST {
-            return Ok(());
-        }
-        let (generation, at) = ((id >> 16) as u16, id as u16);
-        let slot = self.slots.get_mut(usize::from(at)).ok_or(Wrong::Transaction)?;
-        if slot.lost == Some(generation) {
-            slot.lost = None;
-            counts.late += 1;
-            return Ok(());
-        }
-        if slot.generation != generation {
-            return Err(Wrong::Transaction);
-        }
-        let request = slot.request.take().ok_or(Wrong::Transaction)?;
-        self.free.push(at);
-        match request {
-            Request::Connect => {
-                self.connection_id = udp_connect(answer)?;
-                counts.connects += 1;
-            }
-            Request::Announce(peer) => {
-                counts.peers += judge.udp_announce(peer, answer)?;
-                counts.announces += 1;
-            }
-            Request::Scrape(peer) => {
-                udp_scrape(peer, answer)?;
-                counts.scrapes += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Frees the slots of requests that had no answer in time.
-    fn give_up(&mut self, now: u64, phase: Phase, counts: &mut Counts) {
-        for (at, slot) in (0u16..).zip(&mut self.slots) {
-            if slot.request.is_none() || now < slot.sent_ms + ANSWER_MS_MAX {
-                continue;
-            }
-            counts.lost += 1;
-            if let (Phase::Fill, Some(Request::Announce(peer))) = (phase, slot.request.take()) {
-                self.again.push(peer);
-            }
-            slot.request = None;
-            slot.lost = Some(slot.generation);
-            self.free.push(at);
-        }
+    fn forget_times(&mut self) {
+        self.latencies.clear();
+        self.lags.clear();
+        self.spun_nanos = 0;
     }
 }
 
-/// Asks for a connection id until there is an answer.
-fn first_connection_id(socket: &UdpSocket) -> Result<[u8; 8]> {
-    let end = now_ms() + START_SECS_MAX * 1000;
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    let mut request = [0; HEADER_BYTES];
-    request[..8].copy_from_slice(&CONNECT_MAGIC.to_be_bytes());
-    request[12..].copy_from_slice(&FIRST.to_be_bytes());
-    let mut answer = [0; 64];
-    loop {
-        // Both fail at once while nobody listens on the port yet.
-        let result = socket.send(&request).and_then(|_| socket.recv(&mut answer));
-        match result {
-            Ok(length) if length >= 8 && answer[4..8] == request[12..] => {
-                return udp_connect(&answer[..length])
-                    .map_err(|wrong| anyhow::anyhow!("the first connect failed: {wrong}"));
-            }
-            Ok(_) => {}
-            Err(cause) => match cause.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused => {}
-                _ => return Err(cause.into()),
-            },
-        }
-        ensure!(now_ms() < end, "waited {START_SECS_MAX} s");
-    }
-}
-
-/// An announce with everything that is the same in all.
-fn template(num_want: u32) -> [u8; ANNOUNCE_REQUEST_BYTES] {
-    let mut bytes = [0; ANNOUNCE_REQUEST_BYTES];
-    bytes[8..12].copy_from_slice(&ACTION_ANNOUNCE.to_be_bytes());
-    bytes[64..72].copy_from_slice(&(1u64 << 30).to_be_bytes());
-    bytes[92..96].copy_from_slice(&num_want.to_be_bytes());
-    bytes
-}
-
-/// Writes a request and returns its length.
-///
-/// # Layout
-/// BEP 15; what an announce leaves at zero (amounts, event, address, key) stays as in the template.
-fn write(
-    room: &mut [u8],
-    request: Request,
-    (connection_id, transaction_id): ([u8; 8], u32),
-    template: &[u8; ANNOUNCE_REQUEST_BYTES],
-    sources: Sources,
-) -> usize {
-    let transaction_id = transaction_id.to_be_bytes();
-    let length = match request {
-        Request::Connect => {
-            room[..8].copy_from_slice(&CONNECT_MAGIC.to_be_bytes());
-            room[8..12].copy_from_slice(&ACTION_CONNECT.to_be_bytes());
-            HEADER_BYTES
-        }
-        Request::Announce(peer) => {
-            room[..ANNOUNCE_REQUEST_BYTES].copy_from_slice(template);
-            room[..8].copy_from_slice(&connection_id);
-            room[16..36].copy_from_slice(&info_hash(peer.torrent));
-            room[36..56].copy_from_slice(&peer_id(peer));
-            room[96..98].copy_from_slice(&sources.port(peer).to_be_bytes());
-            ANNOUNCE_REQUEST_BYTES
-        }
-        Request::Scrape(peer) => {
-            room[..8].copy_from_slice(&connection_id);
-            room[8..12].copy_from_slice(&ACTION_SCRAPE.to_be_bytes());
-            room[16..36].copy_from_slice(&info_hash(peer.torrent));
-            36
-        }
+/// How many requests each source may have under way at the most.
+fn slots(load: &UdpLoad, sources: usize) -> Result<usize> {
+    ensure!((1..=SLOTS_MAX).contains(&load.window), "the window must be between 1 and {SLOTS_MAX}");
+    let Pace::Open { per_sec } = load.pace else {
+        return Ok(load.window);
     };
-    room[12..16].copy_from_slice(&transaction_id);
-    length
-}
-
-fn now_ms() -> u64 {
-    monotonic_coarse_nanos() / 1_000_000
+    ensure!(per_sec > 0.0, "the rate must be above 0");
+    // All requests of the time after which they are given up, and of the time until that is seen.
+    let secs = (ANSWER_NANOS_MAX + 2 * GIVE_UP_NANOS) as f64 / 1e9;
+    let slots = (per_sec * secs) as usize / sources + 2 * RUN as usize;
+    ensure!(slots <= SLOTS_MAX, "that rate needs more sources");
+    Ok(slots.max(load.window))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use skep_proto::peer_addr::pack_ipv4;
-    use skep_proto::udp::{Header, read_announce, read_scrape};
+    use skep_proto::udp::{ACTION_SCRAPE, Header, read_announce, read_scrape};
 
     use super::*;
-    use crate::load::population::Spread;
+    use crate::load::population::{Sources, Spread};
 
     /// What a tracker of the tests does to a good answer.
     type Fault = fn(&mut Vec<u8>, SocketAddr, u16);
 
     /// Loads a tracker that knows no peers and answers with a fault.
-    fn figures(fault: Fault) -> Figures {
+    fn figures(pace: Pace, fault: Fault) -> Figures {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let target = socket.local_addr().unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -421,9 +412,11 @@ mod tests {
         let population = Population::new(4, 100, Spread::Even, sources).unwrap();
         let load = UdpLoad {
             target,
+            pace,
             window: 8,
             mix: Mix { connects: 1, announces: 1, scrapes: 1 },
             num_want: 30,
+            check: Check::Full,
             warm_up_secs: 0.0,
             secs: 0.1,
             server: None,
@@ -469,10 +462,22 @@ mod tests {
 
     #[test]
     fn honest_answers_are_all_counted_and_none_is_wrong() {
-        let figures = figures(|_, _, _| {});
+        let figures = figures(Pace::Closed, |_, _, _| {});
         assert_eq!((figures.wrong_total(), figures.fill.announces), (0, 100));
         let counts = figures.counts;
         assert!(counts.connects > 0 && counts.announces > 0 && counts.scrapes > 0);
+        assert!(figures.timing.latency.p50_us > 0.0);
+    }
+
+    #[test]
+    fn open_loop_sends_what_is_due_and_waits_for_every_answer() {
+        let figures = figures(Pace::Open { per_sec: 2000.0 }, |_, _, _| {});
+        assert_eq!((figures.wrong_total(), figures.fill.announces), (0, 100));
+        let counts = figures.counts;
+        // 2000 a second for 0.1 s, but for what was due while the window's end was noticed.
+        let requests = counts.answers() + counts.lost;
+        assert!((1..=200).contains(&requests), "{requests}");
+        assert!(figures.timing.latency.max_us > 0.0);
     }
 
     #[test]
@@ -488,9 +493,10 @@ mod tests {
             (Wrong::Length, |answer, _, _| answer.push(0)),
         ];
         for (wrong, fault) in faults {
-            let figures = figures(fault);
+            let figures = figures(Pace::Closed, fault);
             assert_eq!(figures.fill.wrong[wrong as usize], 100, "{wrong}");
-            assert_eq!(figures.counts.announces, 0);
+            // Who answers with the asker among the peers has answered all the same.
+            assert_eq!(figures.counts.announces > 0, wrong == Wrong::Own, "{wrong}");
         }
     }
 }

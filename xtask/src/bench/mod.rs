@@ -1,0 +1,141 @@
+//! The benchmark: skep beside other trackers, measured in one run and written down.
+//!
+//! Builds and installs what is measured, starts `skep-bench` and writes its tables into a report.
+//! How trackers are loaded and counted is known by `skep-bench`.
+
+mod peers;
+mod report;
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::peers::Peer;
+use self::report::{Machine, Run};
+use crate::{number, shell};
+
+/// One worker, and no limits that the others do not have.
+const SKEP_FLAGS: &str = "--listen.port={port} --listen.admin=off --listen.workers=1 \
+    --swarm.ports_per_address_max=0 --swarm.new_torrents_per_minute_max=0 \
+    --announce.peers_default=30";
+
+/// Added where only the memory is measured: most trackers keep no peer ids.
+const WITHOUT_PEER_IDS: &str = "--swarm.peer_ids=false";
+
+/// Where the search for free ports begins.
+const PORT: u16 = 17_969;
+
+/// The first port that Linux hands out by itself.
+const CLIENT_PORT_MIN: u16 = 32_768;
+
+struct Bounds {
+    rounds: u64,
+    seconds: u64,
+    /// Divides torrents and peers; above 1 the report is only for a look.
+    shrink: u64,
+    /// Seconds to spend in all on waiting for other processes and on runs that they disturbed.
+    patience: u64,
+    peers: Vec<Peer>,
+}
+
+/// Runs the comparison and writes the report, or checks answers for some seconds.
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    if arguments == ["--smoke"] {
+        return smoke();
+    }
+    let mut bounds = Bounds { rounds: 5, seconds: 5, shrink: 1, patience: 600, peers: Vec::new() };
+    let mut words = arguments.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--rounds" => bounds.rounds = number(word, words.next())?,
+            "--seconds" => bounds.seconds = number(word, words.next())?,
+            "--shrink" => bounds.shrink = number(word, words.next())?,
+            "--patience" => bounds.patience = number(word, words.next())?,
+            "--peer" => {
+                bounds.peers.push(Peer::parse(words.next().copied().unwrap_or_default())?);
+            }
+            other => bail!(
+                "bench takes --rounds N, --seconds N, --shrink N, --patience N, --peer NAME=COMMAND \
+                 or --smoke, not {other:?}"
+            ),
+        }
+    }
+    full(bounds)
+}
+
+/// A few seconds of load on skep alone: every answer must be right, however slow.
+pub(crate) fn smoke() -> Result<()> {
+    build()?;
+    let skep = format!("--tracker=skep={}", skep_command());
+    let port = format!("--port={}", free_port(PORT)?);
+    let rest = ["--smoke=true", "--rounds=1", "--secs=1"];
+    shell::run(skep_bench("compare").args([skep, port]).args(rest))
+}
+
+fn full(bounds: Bounds) -> Result<()> {
+    let Bounds { rounds, seconds, shrink, patience, peers: given } = bounds;
+    build()?;
+    let port = free_port(PORT)?;
+    let (mut peers, missing) = peers::install(port);
+    peers.extend(given);
+    let skep = skep_command();
+    let mut arguments = vec![
+        format!("--port={port}"),
+        format!("--rounds={rounds}"),
+        format!("--secs={seconds}"),
+        format!("--shrink={shrink}"),
+        format!("--quiet-secs-max={patience}"),
+        format!("--tracker=skep={skep}"),
+        format!("--memory-tracker=skep, without peer ids={skep} {WITHOUT_PEER_IDS}"),
+    ];
+    arguments.extend(peers.iter().map(Peer::argument));
+    let tables = shell::output(skep_bench("compare").args(&arguments))?;
+    let date = shell::output(shell::program("date").arg("+%F"))?;
+    let date = date.trim();
+    let machine = Machine::read()?;
+    let path = if shrink == 1 {
+        shell::root().join(format!("docs/reports/{date}-{}.md", machine.class()))
+    } else {
+        shell::target().join("bench.md")
+    };
+    let run = Run { date, rounds, seconds, shrink, patience, peers: &peers, missing: &missing };
+    let text = report::write(&run, &machine, &tables)?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("wrote {}", relative(&path));
+    Ok(())
+}
+
+fn build() -> Result<()> {
+    let packages = ["--package", "skep", "--package", "skep-bench"];
+    shell::run(shell::cargo().args(["build", "--locked", "--release"]).args(packages))
+}
+
+fn skep_bench(mode: &str) -> Command {
+    let mut command = shell::program(shell::target().join("release/skep-bench"));
+    command.arg(mode);
+    command
+}
+
+fn skep_command() -> String {
+    let skep = relative(&shell::target().join("release/skep"));
+    format!("{skep} {SKEP_FLAGS}")
+}
+
+/// A path as seen from the workspace, where all programs are started.
+fn relative(path: &Path) -> String {
+    let shown = path.strip_prefix(shell::root()).unwrap_or(path);
+    shown.display().to_string()
+}
+
+/// The first port from the given one on that nobody uses right now.
+///
+/// Below those that the system hands out to clients: connections of the generator that just ended
+/// would keep some trackers from binding one of them.
+fn free_port(from: u16) -> Result<u16> {
+    (from..CLIENT_PORT_MIN)
+        .find(|&port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok())
+        .with_context(|| format!("no free port between {from} and {CLIENT_PORT_MIN}"))
+}

@@ -1,0 +1,146 @@
+//! The report of a run: what is needed to repeat it, around the tables.
+//!
+//! Puts text together; the figures come from `skep-bench`.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::bench::peers::Peer;
+use crate::bench::{SKEP_FLAGS, WITHOUT_PEER_IDS};
+use crate::shell;
+
+/// What is told of the machine, and nothing that tells machines of a kind apart.
+pub(super) struct Machine {
+    cpus: String,
+    model: String,
+    hypervisor: Option<String>,
+    kernel: String,
+}
+
+impl Machine {
+    pub(super) fn read() -> Result<Self> {
+        let list = shell::output(shell::program("lscpu").env("LC_ALL", "C"))?;
+        let kernel = shell::output(shell::program("uname").args(["-s", "-r"]))?;
+        let field = |name: &str| {
+            list.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(key, _)| key.trim() == name)
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        Ok(Self {
+            cpus: field("CPU(s)").context("lscpu tells no number of processors")?,
+            model: field("Model name").unwrap_or_else(|| "unknown".to_owned()),
+            hypervisor: field("Hypervisor vendor"),
+            kernel: kernel.trim().to_owned(),
+        })
+    }
+
+    /// Names machines of this kind, such as `2-vcpu-amd-epyc-kvm`.
+    pub(super) fn class(&self) -> String {
+        let kind = if self.hypervisor.is_some() { "vcpu" } else { "cpu" };
+        let hypervisor = self.hypervisor.as_deref().unwrap_or_default();
+        let words = format!("{} {kind} {} {hypervisor}", self.cpus, self.model).to_lowercase();
+        let letters = words.split(|c: char| !c.is_ascii_alphanumeric());
+        let parts: Vec<&str> = letters.filter(|part| !part.is_empty()).collect();
+        parts.join("-")
+    }
+}
+
+/// What was run.
+pub(super) struct Run<'a> {
+    pub(super) date: &'a str,
+    pub(super) rounds: u64,
+    pub(super) seconds: u64,
+    pub(super) shrink: u64,
+    pub(super) patience: u64,
+    pub(super) peers: &'a [Peer],
+    /// Trackers that this machine could not have, with the reason.
+    pub(super) missing: &'a [(&'static str, String)],
+}
+
+/// The report around the tables.
+pub(super) fn write(run: &Run<'_>, machine: &Machine, tables: &str) -> Result<String> {
+    let skep = shell::target().join("release/skep");
+    let skep = shell::output(shell::program(skep).arg("--version"))?;
+    let commit = shell::output(shell::program("git").args(["describe", "--always", "--dirty"]));
+    let commit = commit.unwrap_or_else(|_| "unknown".to_owned());
+    let rustc = shell::output(shell::program("rustc").arg("--version"))?;
+    let Run { date, rounds, seconds, shrink, patience, peers, missing } = run;
+    let hypervisor = machine.hypervisor.as_deref().unwrap_or("none");
+    let mut text = format!(
+        "# Benchmark of {date}\n\n\
+         Written by `cargo xtask bench --rounds {rounds} --seconds {seconds} --shrink {shrink} \
+         --patience {patience}`; the next run replaces it.\n\n\
+         | what | version |\n|---|---|\n\
+         | skep | {}, commit {} |\n",
+        skep.trim(),
+        commit.trim(),
+    );
+    for peer in *peers {
+        writeln!(text, "| {} | {} |", peer.name, peer.origin)?;
+    }
+    for (name, reason) in *missing {
+        writeln!(text, "| {name} | not measured: {} |", reason.replace('|', "/"))?;
+    }
+    writeln!(text, "| compiler | {} |", rustc.trim())?;
+    writeln!(text, "| kernel | {} |", machine.kernel)?;
+    writeln!(
+        text,
+        "| processor | {} x {}, hypervisor {hypervisor} |",
+        machine.cpus, machine.model
+    )?;
+    text.push_str("\n## Commands\n\n```text\n");
+    writeln!(text, "skep {SKEP_FLAGS}")?;
+    writeln!(text, "skep {SKEP_FLAGS} {WITHOUT_PEER_IDS}")?;
+    for peer in *peers {
+        writeln!(text, "{}", peer.command)?;
+    }
+    text.push_str("```\n\n");
+    text.push_str(METHOD);
+    text.push_str("## Figures\n\n");
+    text.push_str(tables.trim_end());
+    text.push('\n');
+    Ok(text)
+}
+
+const METHOD: &str = "\
+## Method
+
+Server and generator each have a core of their own.
+Each run starts the tracker anew, announces every peer once, loads it for a second and then for the measured window.
+The runs of a round follow each other, so that what disturbs the machine disturbs all trackers.
+The load comes from 16 addresses: in a closed loop with 32 requests under way for each over UDP and one over HTTP, in an open loop at a fixed rate.
+All peers are leechers and every announce asks for 30 peers.
+Every answer is checked: transaction id, action or status, length, the peers (of this torrent, not the asker, none twice), the counts.
+A single wrong answer of skep fails the run; those of the others are counted.
+An answer with the asker or a peer twice among its peers counts as an answer and as a wrong one.
+The null responder makes the system calls of skep and gives constant answers, as long as those of the scenario on average, without looking at the requests: the floor.
+The figure to trust is answers per processor second of the tracker (user and system, from the accounts of its process): it does not follow the speed of the generator.
+A ratio is taken between runs of the same round.
+Latencies of an open loop count from the moment that a request was due; how late the generator was itself stands beside them.
+What the generator spins in a closed loop is not counted as its cost per answer.
+Memory is the growth of the resident set from before the fill, after some connects, to right after it; every shape is filled once.
+A run in which other processes used more than a tenth of a core is measured again, as long as the patience lasts (seconds, in all); after that it counts as it is.
+What other processes used at most is in the last column.
+
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machine_class_is_a_file_name() {
+        let mut machine = Machine {
+            cpus: "2".to_owned(),
+            model: "AMD EPYC".to_owned(),
+            hypervisor: Some("KVM".to_owned()),
+            kernel: String::new(),
+        };
+        assert_eq!(machine.class(), "2-vcpu-amd-epyc-kvm");
+        machine.hypervisor = None;
+        machine.model = "Some(R) CPU @ 2.5".to_owned();
+        assert_eq!(machine.class(), "2-cpu-some-r-cpu-2-5");
+    }
+}
