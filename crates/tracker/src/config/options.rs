@@ -718,6 +718,8 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "UDP connects a minute of one IPv4 /24 or IPv6 /48, counted by each worker.",
             "0: no limit.",
+            "The sources of connects may be forged.",
+            "A flood from very many networks uses up what honest ones were left as well.",
         ],
     ),
     row(
