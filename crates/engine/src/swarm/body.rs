@@ -127,11 +127,17 @@ impl Visit<'_> {
         }
     }
 
-    /// Whether the announcer could take the place of another peer, so that nothing has to grow.
-    pub(super) fn can_take_a_place(&self) -> bool {
-        let lanes = self.table.torrent(self.number).body.lanes();
-        let lane = lanes.iter().find(|lane| lane.kind == self.peer.kind);
-        lane.is_some_and(|lane| lane.classes().len >= self.context.lane_peers_max)
+    /// Whether a new announcer could be stored without anything growing: in a record without a peer,
+    /// or in the place of another peer.
+    pub(super) fn fits_without_growing(&self) -> bool {
+        let body = &self.table.torrent(self.number).body;
+        let full_lane = |lane: &Lane| {
+            lane.kind == self.peer.kind && lane.classes().len >= self.context.lane_peers_max
+        };
+        match body {
+            Body::Empty(_) => self.peer.kind.is_ipv4(),
+            body => body.lanes().iter().any(full_lane),
+        }
     }
 
     /// Removes the announcer, if it is there.

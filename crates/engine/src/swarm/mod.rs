@@ -316,12 +316,17 @@ impl Shard {
         if self.table.is_full() || self.peers_full() {
             return Err(NoRoom);
         }
-        let torrents_full = self.totals.torrents() >= self.settings.torrents_max
-            || self.totals.pressure() == Pressure::Full;
-        if torrents_full && !self.forget_some_empty(moment.rng) {
+        // Nothing may grow, and only an IPv4 peer fits into the record that becomes free.
+        let pressed = self.totals.pressure() == Pressure::Full;
+        if pressed && !peer.kind.is_ipv4() {
             return Err(NoRoom);
         }
+        // Asked before anything is forgotten: whoever brings too many must not empty the table.
         if !moment.new_torrents.take(peer.announce.ip, moment.now) {
+            return Err(NoRoom);
+        }
+        let torrents_full = pressed || self.totals.torrents() >= self.settings.torrents_max;
+        if torrents_full && !self.forget_some_empty(moment.rng) {
             return Err(NoRoom);
         }
         self.tally.torrents += 1;
@@ -384,7 +389,7 @@ impl Shard {
             visit.take_out(known);
             return (announced, None);
         };
-        let no_room = pressure == Pressure::Full && !visit.can_take_a_place();
+        let no_room = pressure == Pressure::Full && !visit.fits_without_growing();
         if before.is_none() && (peers_full || no_room) {
             announced.not_stored = true;
             return (announced, None);

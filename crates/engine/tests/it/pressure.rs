@@ -35,6 +35,10 @@ impl Setup {
     }
 
     fn announce(&mut self, torrent: u32, host: u32) -> Announced {
+        self.announce_event(torrent, host, AnnounceEvent::None)
+    }
+
+    fn announce_event(&mut self, torrent: u32, host: u32, event: AnnounceEvent) -> Announced {
         let mut info_hash = InfoHash([9; 20]);
         info_hash.0[..4].copy_from_slice(&torrent.to_be_bytes());
         let announce = Announce {
@@ -44,8 +48,8 @@ impl Setup {
                 port: 6881,
                 uploaded_bytes: 0,
                 downloaded_bytes: 0,
-                left_bytes: Some(1),
-                event: AnnounceEvent::None,
+                left_bytes: Some(u64::from(event == AnnounceEvent::None)),
+                event,
                 num_want: NumWant::Default,
                 peer_key: PeerKey::default(),
             },
@@ -126,4 +130,38 @@ fn a_full_memory_answers_everybody_and_holds_no_more() {
     assert_eq!(setup.shard.heap_bytes(), before);
     setup.totals.set_pressure(Pressure::None);
     assert!(!setup.announce(2, 1).not_stored, "and goes on where there is room again");
+}
+
+#[test]
+fn torrents_without_peers_make_room_for_those_that_have_one() {
+    let mut setup = Setup::new();
+    for torrent in 0..50 {
+        setup.announce_event(torrent, 3, AnnounceEvent::Completed);
+        setup.announce_event(torrent, 3, AnnounceEvent::Stopped);
+    }
+    assert_eq!((setup.shard.tally().torrents, setup.peers()), (50, 0));
+    setup.totals.set_pressure(Pressure::Full);
+    let before = setup.shard.heap_bytes();
+    assert!(!setup.announce(0, 4).not_stored, "a record without a peer has room for one");
+    for torrent in 100..110 {
+        assert!(!setup.announce(torrent, 4).not_stored, "torrent {torrent}");
+    }
+    assert_eq!((setup.shard.tally().torrents, setup.peers()), (50, 11));
+    assert_eq!(setup.shard.heap_bytes(), before);
+}
+
+#[test]
+fn whoever_may_not_bring_a_torrent_makes_none_forgotten() {
+    let mut setup = Setup::new();
+    for torrent in 0..50 {
+        setup.announce_event(torrent, 3, AnnounceEvent::Completed);
+        setup.announce_event(torrent, 3, AnnounceEvent::Stopped);
+    }
+    setup.totals.set_pressure(Pressure::Full);
+    setup.new_torrents = RateTable::new(Seed::new(1), 1, 32, 48);
+    assert!(!setup.announce(100, 7).not_stored);
+    for torrent in 101..200 {
+        assert!(setup.announce(torrent, 7).not_stored);
+    }
+    assert_eq!(setup.shard.tally().torrents, 50);
 }
