@@ -4,6 +4,7 @@
 //! knows no protocol above UDP and TCP, starts no thread and keeps no policy. It is the only crate
 //! that may hold unsafe code, and only in the files that say so in their head.
 
+pub mod addresses;
 pub mod affinity;
 pub mod clock;
 pub mod limits;

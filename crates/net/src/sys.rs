@@ -1,4 +1,4 @@
-//! The raw socket option call that Linux needs where no safe wrapper exists.
+//! The raw socket calls that Linux needs where no safe wrapper exists.
 //!
 //! Refuses to know which option is for what: the callers name level and option.
 #![allow(unsafe_code)]
@@ -28,4 +28,29 @@ pub(crate) fn set_option<T: Copy>(
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads a socket option whose value is an array of numbers; more than the kernel knows are 0.
+///
+/// # Errors
+/// The cause given by the kernel, for example when it does not know the option.
+pub(crate) fn get_option<const N: usize>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<[u32; N]> {
+    let mut value = [0; N];
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed, and the pointer and length describe
+    // `value`, for which every pattern of bits is valid. The kernel writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }

@@ -12,6 +12,7 @@ use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::RateTable;
 use skep_engine::session::{ConnectionIds, UdpSession};
+use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
 use crate::admin::{self, AdminState};
@@ -145,7 +146,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         counters: counters.into_iter(),
         workers: Workers::new(shutdown),
     };
-    parts.spawn_udp(sockets.udp)?;
+    parts.spawn_udp(sockets.udp, sockets.udp_direct)?;
     parts.spawn_http(sockets.http, limits, &admin.site)?;
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges)?;
@@ -234,14 +235,19 @@ impl Parts<'_> {
         Worker::new(self.shared.clone(), self.counters.next().unwrap_or_default())
     }
 
-    fn spawn_udp(&mut self, sockets: Vec<Vec<skep_net::udp::UdpSocket>>) -> Result<(), StartError> {
+    fn spawn_udp(
+        &mut self,
+        sockets: Vec<Vec<UdpSocket>>,
+        direct: Vec<Vec<UdpSocket>>,
+    ) -> Result<(), StartError> {
         let connects_max = self.config.access.connects_per_minute_max;
         let batch = self.config.listen.udp_batch as usize;
-        for (number, sockets) in sockets.into_iter().enumerate() {
+        for (number, (mut sockets, direct)) in sockets.into_iter().zip(direct).enumerate() {
             let worker = self.worker();
             if sockets.is_empty() {
                 continue;
             }
+            sockets.extend(direct);
             // An IPv4 customer has an address of a /24 at most, an IPv6 customer a /48 at most.
             let connects = RateTable::new(self.shared.seed.clone(), connects_max, 24, 48);
             let session = UdpSession::new(self.ids.clone(), connects);

@@ -13,17 +13,18 @@ use socket2::Socket;
 
 use super::batch::{Asked, Batch, DATAGRAM_BYTES_MAX, Slot};
 use super::{Readiness, SOCKETS_MAX, SendReport, UdpSocket, is_passing, send_all};
-use crate::sys::set_option;
+use crate::sys::{get_option, set_option};
 
 /// How long a send waits for room in the kernel before it drops.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
-/// Room for the larger packet info and the drop counter.
-// SAFETY: these only compute sizes.
-const CONTROL_BYTES: usize = unsafe {
-    (libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32)
-        + libc::CMSG_SPACE(size_of::<u32>() as u32)) as usize
-};
+/// Numbers that the kernel tells of a socket's memory; the last one counts drops.
+const MEMORY_INFORMATION: usize = 9;
+
+/// Room for the larger packet info.
+// SAFETY: this only computes a size.
+const CONTROL_BYTES: usize =
+    unsafe { libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) as usize };
 
 /// State of the backend beside the socket, which blocks.
 pub(super) struct Mmsg {
@@ -44,7 +45,6 @@ impl Mmsg {
             };
             set_option(socket.as_fd(), level, name, ON)?;
         }
-        set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, ON)?;
         Ok(Self { wait: None, drops: DropCounter::default() })
     }
 
@@ -82,7 +82,7 @@ impl Mmsg {
             return if is_passing(&cause) { Ok(()) } else { Err(cause) };
         };
         for (index, slot) in slots[..received].iter_mut().enumerate() {
-            *slot = headers.read(index, &mut self.drops);
+            *slot = headers.read(index);
         }
         batch.len = received;
         Ok(())
@@ -118,7 +118,14 @@ impl Mmsg {
         send_all(count, send_rest, wait_for_room)
     }
 
-    pub(super) fn kernel_drops(&self) -> u64 {
+    /// Asks for the counter by itself: told along with each datagram it would cost each something.
+    pub(super) fn kernel_drops(&mut self, socket: &net::UdpSocket) -> u64 {
+        let information: io::Result<[u32; MEMORY_INFORMATION]> =
+            get_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO);
+        // Linux before 4.12 does not tell.
+        if let Ok([.., drops]) = information {
+            self.drops.note(drops);
+        }
         self.drops.total
     }
 }
@@ -133,8 +140,8 @@ struct DropCounter {
 impl DropCounter {
     fn note(&mut self, now: u32) {
         let more = now.wrapping_sub(self.seen);
-        // Datagrams that arrive on several cores may carry the counter slightly out of order; a step
-        // back must not look like four thousand million drops.
+        // Summed up over cores it may be slightly out of order; a step back must not look like four
+        // thousand million drops.
         if more < 1 << 31 {
             self.seen = now;
             self.total += u64::from(more);
@@ -245,12 +252,12 @@ impl Headers {
     }
 
     /// Reads what the kernel told of a received datagram.
-    fn read(&self, index: usize, drops: &mut DropCounter) -> Slot {
+    fn read(&self, index: usize) -> Slot {
         let message = &self.messages[index];
         let header = &message.msg_hdr;
         Slot {
             source: read_name(&self.names[index]),
-            asked: read_control(header, drops),
+            asked: read_control(header),
             datagram_bytes: (message.msg_len as usize).min(DATAGRAM_BYTES_MAX),
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
             reply_bytes: 0,
@@ -311,8 +318,8 @@ fn in_addr(address: Ipv4Addr) -> libc::in_addr {
     libc::in_addr { s_addr: u32::from(address).to_be() }
 }
 
-/// Reads which address was asked, and notes the drop counter.
-fn read_control(header: &libc::msghdr, drops: &mut DropCounter) -> Option<Asked> {
+/// Reads which address was asked.
+fn read_control(header: &libc::msghdr) -> Option<Asked> {
     let mut asked = None;
     // SAFETY: the kernel filled the control buffer that `header` points to and set its length. The
     // macros stay within that length, and each value is read unaligned as the type that its level
@@ -322,9 +329,6 @@ fn read_control(header: &libc::msghdr, drops: &mut DropCounter) -> Option<Asked>
         while !message.is_null() {
             let value = libc::CMSG_DATA(message);
             match ((*message).cmsg_level, (*message).cmsg_type) {
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    drops.note(value.cast::<u32>().read_unaligned());
-                }
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     asked = Some(asked_v4(value.cast::<libc::in_pktinfo>().read_unaligned()));
                 }

@@ -22,7 +22,7 @@ use fallback::Fallback;
 use mmsg::Mmsg;
 
 /// The most sockets that one [`wait_any`] takes.
-pub const SOCKETS_MAX: usize = 8;
+pub const SOCKETS_MAX: usize = 32;
 
 /// The way of talking to the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -201,12 +201,13 @@ impl UdpSocket {
     /// How many datagrams the kernel dropped before this socket received them, mostly for lack of
     /// room; always 0 with [`Backend::Std`].
     ///
-    /// The kernel tells it along with the next datagram that it does not drop.
+    /// # Cost
+    /// One system call with [`Backend::Mmsg`].
     #[must_use]
-    pub fn kernel_drops(&self) -> u64 {
-        match &self.engine {
+    pub fn kernel_drops(&mut self) -> u64 {
+        match &mut self.engine {
             #[cfg(target_os = "linux")]
-            Engine::Mmsg(engine) => engine.kernel_drops(),
+            Engine::Mmsg(engine) => engine.kernel_drops(&self.socket),
             Engine::Std(_) => 0,
         }
     }
@@ -281,7 +282,7 @@ fn usable_bytes(reported: usize) -> usize {
 /// Which of the sockets given to [`wait_any`] have something to receive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[must_use]
-pub struct Readiness(u8);
+pub struct Readiness(u32);
 
 impl Readiness {
     /// Whether the socket at `index` of the list has something to receive.

@@ -348,9 +348,6 @@ fn flood_of_a_small_buffer_shows_as_drops(backend: Backend) {
             received += batch.len();
         }
         assert!((1..500).contains(&received), "{received} datagrams fitted");
-        assert_eq!(socket.kernel_drops(), 0, "what was queued first tells of no drops");
-        client.send_to(b"q", socket.local_addr()).unwrap();
-        assert_eq!(receive_some(&mut socket, &mut batch), 1);
         let dropped = if backend == Backend::Std { 0 } else { 500 - received as u64 };
         assert_eq!(socket.kernel_drops(), dropped);
     }

@@ -25,6 +25,9 @@ use crate::shards::{Answer, Batch, Request};
 /// How long a quiet worker sleeps before it looks whether it is to stop.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 
+/// Turns of a busy worker after which it asks the kernel again what it dropped.
+const TURNS_PER_DROP_COUNT: u32 = 256;
+
 /// Batches taken from one socket while others may be waiting.
 const BATCHES_IN_TURN_MAX: u32 = 4;
 
@@ -73,8 +76,14 @@ impl UdpFrontend {
     /// # Errors
     /// If a socket cannot be received from at all.
     pub fn run(mut self) -> io::Result<()> {
+        let mut turn = 0_u32;
         while !self.worker.shared.shutdown.requested() {
+            turn = turn.wrapping_add(1);
             let ready = self.wait()?;
+            if !ready.any() || turn.is_multiple_of(TURNS_PER_DROP_COUNT) {
+                let drops = self.sockets.iter_mut().map(UdpSocket::kernel_drops).sum();
+                self.worker.counters.kernel_drops.set(drops);
+            }
             for socket in (0..self.sockets.len()).filter(|&socket| ready.is_ready(socket)) {
                 // A full batch means that more is waiting; others get their turn all the same.
                 for _ in 0..BATCHES_IN_TURN_MAX {
@@ -120,13 +129,8 @@ impl UdpFrontend {
         let report = socket.send(datagrams);
         counters.drops[DropReason::SendFailed as usize]
             .add((report.failed + report.would_block) as u64);
-        worker.counters.kernel_drops.set(kernel_drops(sockets));
         Ok(received)
     }
-}
-
-fn kernel_drops(sockets: &[UdpSocket]) -> u64 {
-    sockets.iter().map(UdpSocket::kernel_drops).sum()
 }
 
 impl Jobs {

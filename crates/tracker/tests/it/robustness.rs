@@ -260,11 +260,11 @@ fn more_udp_addresses_than_a_worker_can_wait_for_are_refused() {
         let list: Vec<_> = (1..=count).map(|last| format!("127.0.0.{last}:0")).collect();
         load(&[&format!("--listen.udp={}", list.join(","))])
     };
-    assert!(addresses(8).is_ok());
-    let problems = addresses(9).unwrap_err();
+    assert!(addresses(32).is_ok());
+    let problems = addresses(33).unwrap_err();
     assert_eq!(problems.len(), 1, "{problems:?}");
     let problem = problems[0].to_string();
-    assert!(problem.ends_with("must be at most 8 addresses, and 9 are given"), "{problem}");
+    assert!(problem.ends_with("must be at most 32 addresses, and 33 are given"), "{problem}");
 }
 
 #[test]
