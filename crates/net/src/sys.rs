@@ -4,7 +4,32 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use socket2::SockAddr;
+
+/// Accepts a connection that does not block and is not handed to other programs.
+///
+/// # Errors
+/// The cause given by the kernel; `WouldBlock` when no connection waits.
+pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: `try_init` hands out room for every kind of address and its length, and the kernel
+    // writes an address that fits and its true length.
+    let accepted = unsafe {
+        SockAddr::try_init(|address, length| {
+            match libc::accept4(listener.as_raw_fd(), address.cast(), length, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                // SAFETY: the kernel just made this descriptor, and nobody else knows it.
+                descriptor => Ok(OwnedFd::from_raw_fd(descriptor)),
+            }
+        })
+    };
+    let (stream, address) = accepted?;
+    let peer = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+    Ok((stream.into(), peer))
+}
 
 /// Sets a socket option whose value is of the plain type `T`.
 ///

@@ -68,7 +68,7 @@ pub async fn serve(
             let place = place.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    trouble.accepted();
+                    trouble.accepted(1);
                     let (router, stopped) = (router.clone(), stopped.clone());
                     tokio::spawn(async move {
                         serve_connection(stream, router, stopped).await;

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
@@ -18,7 +18,6 @@ use skep_proto::http::{
     respond_head, write_failure,
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
-use tokio::net::TcpStream;
 
 use super::deferred::{Deferred, Made, Page, Pages, Walk};
 use crate::frontend::Worker;
@@ -95,7 +94,7 @@ impl Answerer {
     ///
     /// Its request is not read, so it may be one of a monitor as well, for whom 200 would be good
     /// news. Clients take 503 for what it is.
-    pub(super) fn turn_away(&self, stream: TcpStream, peer: SocketAddr, reason: DropReason) {
+    pub(super) fn turn_away(&self, mut stream: &TcpStream, peer: SocketAddr, reason: DropReason) {
         let counters = self.counters(peer);
         counters.drop(reason);
         counters.status(Status::Unavailable);
@@ -104,11 +103,8 @@ impl Answerer {
         respond(&mut out, &ResponseHead::closing(Status::Unavailable), 89, |out| {
             write_failure(out, &HttpRefusal::Overloaded.failure(&policy.answers));
         });
-        // Still without blocking; the runtime does not know yet whether the socket takes anything.
-        if let Ok(mut stream) = stream.into_std() {
-            let _ = stream.write(&out);
-            let _ = stream.read(&mut [0; TURNED_AWAY_BYTES_MAX]);
-        }
+        let _ = stream.write(&out);
+        let _ = stream.read(&mut [0; TURNED_AWAY_BYTES_MAX]);
     }
 
     /// Appends the answer to a head that was not understood or did not come.

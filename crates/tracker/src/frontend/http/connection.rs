@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Door;
 use super::answer::Next;
+use super::first::Start;
 
 /// What a connection's buffers begin with: most heads are below 512 bytes.
 const BUFFER_BYTES: usize = 1024;
@@ -80,34 +81,37 @@ enum Sent {
 }
 
 /// Serves a connection until it ends, by either side or by a time-out.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: &Door) {
-    let mut connection = Connection {
-        stream,
-        peer,
-        door,
-        is_known: false,
-        input: Vec::with_capacity(BUFFER_BYTES),
-        output: Vec::new(),
-        sent: 0,
-    };
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: &Door, start: Start) {
+    let Start { input, output, next } = start;
+    let mut connection = Connection { stream, peer, door, is_known: false, input, output, sent: 0 };
     // Registered once for all the waiting of this connection.
     let stopped = pin!(door.stopped());
     // Errors of a connection are the network's business; they are counted where they matter.
-    let _ = connection.run(stopped).await;
+    let _ = connection.run(next, stopped).await;
 }
 
 impl Connection<'_> {
-    async fn run(&mut self, mut stopped: Pin<&mut impl Future<Output = ()>>) -> io::Result<()> {
+    async fn run(
+        &mut self,
+        mut first: Option<Next>,
+        mut stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> io::Result<()> {
         loop {
-            let ready = tokio::select! {
-                biased;
-                ready = self.first_byte() => ready?,
-                () = stopped.as_mut() => return Ok(()),
+            let outcome = match first.take() {
+                Some(next) => self.finish(next, false).await?,
+                None => {
+                    let ready = tokio::select! {
+                        biased;
+                        ready = self.first_byte() => ready?,
+                        () = stopped.as_mut() => return Ok(()),
+                    };
+                    if !ready {
+                        return Ok(());
+                    }
+                    self.request().await?
+                }
             };
-            if !ready {
-                return Ok(());
-            }
-            match self.request().await? {
+            match outcome {
                 Outcome::Open if !self.door.shared.shutdown.requested() => {}
                 Outcome::Open | Outcome::Finished => return self.stream.shutdown().await,
                 Outcome::Abandoned => return self.linger().await,
@@ -124,6 +128,7 @@ impl Connection<'_> {
         if !self.input.is_empty() {
             return Ok(true);
         }
+        self.input.reserve(BUFFER_BYTES);
         // A new connection has no excuse to be silent; between two requests it has.
         let limits = &self.door.limits;
         let patience = if self.is_known { limits.idle_timeout } else { limits.head_timeout };
@@ -153,6 +158,11 @@ impl Connection<'_> {
             Step::Invalid(error) => return self.refuse(status(error)).await,
             Step::Closed => return Ok(Outcome::Finished),
         };
+        self.finish(next, has_body).await
+    }
+
+    /// Sends the answer to a request that was looked at.
+    async fn finish(&mut self, next: Next, has_body: bool) -> io::Result<Outcome> {
         self.is_known = true;
         let open = next.stays_open();
         match next {

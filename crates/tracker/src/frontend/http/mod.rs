@@ -5,22 +5,24 @@
 mod answer;
 mod connection;
 mod deferred;
+mod first;
+mod listener;
 mod places;
 mod trouble;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use skep_engine::counters::WorkerCounters;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::answer::Answerer;
+use self::listener::Listener;
 use self::places::{Place, Places};
 use super::{Shared, Worker};
 use crate::pages::Site;
@@ -112,11 +114,12 @@ impl HttpFrontend {
             counters: worker.counters.clone(),
             places: http.places,
             answerer: RefCell::new(Answerer::new(worker, http.pages)),
+            room: RefCell::default(),
             stopped,
         });
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let listener = Listener::new(listener)?;
             accepting.spawn_local(accept(listener, door.clone()));
         }
         tokio::select! {
@@ -145,6 +148,7 @@ struct Door {
     counters: Arc<WorkerCounters>,
     places: Arc<Places>,
     answerer: RefCell<Answerer>,
+    room: RefCell<first::Room>,
     /// The worker's own, so that waiting for the end touches nothing that other threads touch.
     stopped: watch::Receiver<bool>,
 }
@@ -157,6 +161,7 @@ impl Door {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
+    /// Takes in a connection that does not block.
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let is_proxy = || {
             let policy = self.shared.policy.load();
@@ -164,13 +169,18 @@ impl Door {
         };
         let place = match self.places.take(peer.ip(), is_proxy) {
             Ok(place) => place,
-            Err(reason) => return self.answerer.borrow().turn_away(stream, peer, reason),
+            Err(reason) => return self.answerer.borrow().turn_away(&stream, peer, reason),
         };
-        // The answer is one write; waiting for more would only delay it.
-        let _ = stream.set_nodelay(true);
         let open = Open::new(self.clone(), place);
+        let Some(start) = first::look(self, &stream, peer) else {
+            return;
+        };
+        // Without room for one more socket in the event loop, the connection is lost.
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
+            return;
+        };
         tokio::task::spawn_local(async move {
-            connection::serve(stream, peer, &open.door).await;
+            connection::serve(stream, peer, &open.door, start).await;
         });
     }
 }
@@ -196,13 +206,14 @@ impl Drop for Open {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, door: Rc<Door>) {
+async fn accept(listener: Listener, door: Rc<Door>) {
     let mut trouble = AcceptTrouble::default();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                trouble.accepted();
-                door.admit(stream, peer);
+        match listener.accept(|stream, peer| door.admit(stream, peer)).await {
+            Ok(accepted) => {
+                trouble.accepted(accepted);
+                // Those who are waiting already have their turn.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 if let Some(reaction) = trouble.failed(&error) {

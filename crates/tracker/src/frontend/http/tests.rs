@@ -8,6 +8,7 @@ use skep_engine::Seed;
 use skep_engine::session::HttpRefusal;
 use skep_engine::swarm::SwarmSettings;
 use skep_engine::testing::wire;
+use skep_net::tcp::accept;
 use skep_proto::http::{Connection, ContentType, ResponseHead, Status};
 use skep_proto::{AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, PeerId, PeerKey};
 
@@ -84,6 +85,7 @@ impl Setup {
             counters,
             places: self.http.places.clone(),
             answerer: RefCell::new(Answerer::new(worker, self.http.pages.clone())),
+            room: RefCell::default(),
             stopped,
         })
     }
@@ -106,13 +108,17 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().block_on(&runtime, test)
 }
 
+fn listen() -> TcpListener {
+    skep_net::tcp::listen((Ipv4Addr::LOCALHOST, 0).into(), false, 16).unwrap()
+}
+
 /// Both ends of a connection, of which one end has something to say already.
-async fn connection(says: &str) -> (Client, TcpStream, SocketAddr) {
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+fn connection(says: &str) -> (Client, TcpStream, SocketAddr) {
+    let listener = listen();
     let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();
     client.write_all(says.as_bytes()).unwrap();
-    let (stream, peer) = listener.accept().await.unwrap();
+    let (stream, peer) = accept(&listener).unwrap();
     (client, stream, peer)
 }
 
@@ -136,13 +142,9 @@ fn client_with_many_requests_waits_for_one_with_a_single_request() {
         let (_stop, stopped) = watch::channel(false);
         let door = setup.door(stopped);
         // Whichever of them is looked at first, one of the two comes behind the many.
-        let first = connection(&announce(info_hash, 1001)).await;
-        let crowd = connection(&many).await;
-        let last = connection(&announce(info_hash, 1002)).await;
-        for (_, stream, peer) in [&first, &crowd, &last] {
-            stream.readable().await.unwrap();
-            let _ = peer;
-        }
+        let first = connection(&announce(info_hash, 1001));
+        let crowd = connection(&many);
+        let last = connection(&announce(info_hash, 1002));
         let mut clients = Vec::new();
         for (client, stream, peer) in [first, crowd, last] {
             door.admit(stream, peer);
@@ -177,7 +179,7 @@ async fn fill(door: &Rc<Door>, torrents: u32) {
             announce(InfoHash(info_hash), 1)
         })
         .collect();
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let listener = listen();
     let address = listener.local_addr().unwrap();
     let client = std::thread::spawn(move || {
         let mut client = Client::connect(address).unwrap();
@@ -187,7 +189,14 @@ async fn fill(door: &Rc<Door>, torrents: u32) {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         read.join().unwrap().unwrap();
     });
-    let (stream, peer) = listener.accept().await.unwrap();
+    let (stream, peer) = loop {
+        match accept(&listener) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::task::yield_now().await;
+            }
+            accepted => break accepted.unwrap(),
+        }
+    };
     door.admit(stream, peer);
     while !client.is_finished() {
         tokio::task::yield_now().await;
@@ -262,4 +271,61 @@ fn full_scrape_that_was_forbidden_meanwhile_is_refused() {
         let expected = Err(HttpRefusal::Broken(DecodeError::FullScrape));
         assert_eq!(told(&scraped(&setup, 1).await), expected);
     });
+}
+
+/// Everything that comes back on a new connection on which a whole text was sent.
+fn answers(door: &Rc<Door>, says: &str) -> String {
+    let (mut client, stream, peer) = connection(says);
+    door.admit(stream, peer);
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    told
+}
+
+#[test]
+fn connection_that_asks_once_is_over_before_the_event_loop_hears_of_it() {
+    let setup = Setup::new(|_| {});
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        // Nothing else can run here: this reads to the end without giving up its turn.
+        let told = answers(&door, "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n");
+        assert!(told.starts_with("HTTP/1.1 200 OK\r\n") && told.ends_with("\r\n\r\nok"), "{told}");
+        assert_eq!(door.counters.http_connections.get(), 0);
+        let sent: u64 = door.counters.http.iter().map(|family| family.sent_bytes.get()).sum();
+        assert_eq!(sent, told.len() as u64);
+    });
+}
+
+#[test]
+fn request_in_two_parts_and_requests_in_a_row_are_answered_in_order() {
+    let setup = Setup::new(|_| {});
+    let health = "GET /health HTTP/1.1\r\n\r\n";
+    let missing = "GET /missing HTTP/1.1\r\nConnection: close\r\n\r\n";
+    for (now, later) in
+        [("", health), ("GET /hea", "lth HTTP/1.1\r\n\r\n"), (health, ""), (health, health)]
+    {
+        run(async {
+            let (_stop, stopped) = watch::channel(false);
+            let door = setup.door(stopped);
+            let (mut client, stream, peer) = connection(now);
+            door.admit(stream, peer);
+            client.write_all(later.as_bytes()).unwrap();
+            client.write_all(missing.as_bytes()).unwrap();
+            let reading = std::thread::spawn(move || {
+                let mut told = String::new();
+                client.read_to_string(&mut told).unwrap();
+                told
+            });
+            while !reading.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            let told = reading.join().unwrap();
+            let statuses: Vec<&str> =
+                told.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+            let whole = (now.len() + later.len()) / health.len();
+            assert_eq!(statuses[..whole], ["200", "200"][..whole], "{told}");
+            assert_eq!(statuses[whole..], ["404"], "{told}");
+        });
+    }
 }

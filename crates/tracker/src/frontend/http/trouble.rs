@@ -32,10 +32,10 @@ pub(crate) struct Reaction {
 }
 
 impl AcceptTrouble {
-    /// Notes a connection.
-    pub(crate) fn accepted(&mut self) {
+    /// Notes so many connections.
+    pub(crate) fn accepted(&mut self, connections: u32) {
         if self.pause.is_some() {
-            self.accepted += 1;
+            self.accepted += connections;
             if self.accepted >= CALM {
                 *self = Self::default();
             }
@@ -75,9 +75,9 @@ mod tests {
         let mut trouble = AcceptTrouble::default();
         let full = io::Error::from_raw_os_error(24);
         assert!(trouble.failed(&full).unwrap().is_news);
-        (1..CALM).for_each(|_| trouble.accepted());
+        trouble.accepted(CALM - 1);
         assert!(!trouble.failed(&full).unwrap().is_news);
-        (0..CALM).for_each(|_| trouble.accepted());
+        trouble.accepted(CALM);
         let again = trouble.failed(&full).unwrap();
         assert_eq!(again, Reaction { pause: PAUSE_MIN, is_news: true });
     }
