@@ -1,4 +1,5 @@
-//! Installs what the tests need on a Debian machine: BitTorrent clients and a compiler for libFuzzer.
+//! Installs what the tests need on a Debian machine: BitTorrent clients, valgrind and a compiler for
+//! libFuzzer.
 //!
 //! What is already there is left alone, so a second run costs a few process starts. Other systems
 //! get a list of what is missing and install it by their own means.
@@ -18,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
     ("sha1sum", "coreutils"),
     ("g++", "g++"),
+    ("valgrind", "valgrind"),
     ("python3", "python3"),
 ];
 

@@ -7,6 +7,7 @@
 mod bench;
 mod fuzz;
 mod install;
+mod instructions;
 mod shell;
 mod simulate;
 mod suite;
@@ -33,6 +34,9 @@ usage: cargo xtask <command>
                                   --patience: seconds to wait for other processes, in all
                                   --peer: any tracker, with {port} in its command
   bench --smoke                   some seconds of load; every answer must be right
+  instructions                    count the instructions of the hot functions, into
+                                  docs/internals/instructions.md
+  instructions --check            compare with that file instead
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["test"] => suite::run(),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["instructions", rest @ ..] => instructions::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["simulate", rest @ ..] => simulate::run(rest),
         [] | ["help" | "-h" | "--help"] => {

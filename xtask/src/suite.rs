@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{bench, fuzz, install, shell, tidy};
+use crate::{bench, fuzz, install, instructions, shell, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     ("documentation", documentation),
     ("fuzz smoke", fuzz::smoke),
     ("release build", release),
+    ("instructions", instructions::check),
     ("bench smoke", bench::smoke),
     ("tests", tests),
 ];

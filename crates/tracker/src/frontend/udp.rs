@@ -106,7 +106,12 @@ impl UdpFrontend {
     }
 
     /// Receives what is waiting at one socket, answers it and returns how many datagrams it were.
-    fn serve_batch(&mut self, socket: usize) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// If the socket cannot be received from.
+    /// # Panics
+    /// If there is no socket of this number.
+    pub fn serve_batch(&mut self, socket: usize) -> io::Result<usize> {
         let Self { worker, session, sockets, datagrams, jobs } = self;
         let socket = &mut sockets[socket];
         let received = socket.receive(datagrams, Duration::ZERO)?;
