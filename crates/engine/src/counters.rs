@@ -9,7 +9,7 @@ use skep_proto::http::Status;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::gate::Refusal;
-use crate::session::HttpRefusal;
+use crate::session::{HttpRefusal, Interval};
 use crate::swarm::Announced;
 
 /// A number that one thread adds to and others read.
@@ -155,6 +155,8 @@ pub struct TrafficCounters {
     pub peers_sent: Counter,
     /// Announces answered but not stored because a bound was reached.
     pub not_stored: Counter,
+    /// Announces answered with an interval that is longer than usual.
+    pub stretched: Counter,
 }
 
 impl TrafficCounters {
@@ -170,13 +172,16 @@ impl TrafficCounters {
         self.answers[action as usize].add(1);
     }
 
-    /// Counts the answer to an announce and the peers in it.
+    /// Counts the answer to an announce, the peers in it and what it says of the time.
     #[inline]
-    pub fn announced(&self, announced: &Announced) {
+    pub fn announced(&self, announced: &Announced, interval: Interval) {
         self.answer(Action::Announce);
         let peers = announced.ipv4_bytes / IPV4_BYTES + announced.ipv6_bytes / IPV6_BYTES;
         self.peers_sent.add(peers as u64);
         self.not_stored.add(u64::from(announced.not_stored));
+        if interval.stretched {
+            self.stretched.add(1);
+        }
     }
 
     /// Counts an HTTP answer by its status; only errors are counted here.

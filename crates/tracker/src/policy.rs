@@ -10,7 +10,7 @@ use skep_engine::Seed;
 use skep_engine::gate::{
     AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
 };
-use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings};
+use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings, Stretch};
 use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
 use skep_store::{Entry, ListError, open_list};
 
@@ -91,6 +91,11 @@ fn answer_settings(config: &Config) -> AnswerSettings {
         interval_secs: announce.interval_secs,
         interval_min_secs: announce.interval_min_secs,
         interval_jitter_percent: announce.interval_jitter_percent,
+        stretch: announce.stretches().then_some(Stretch {
+            interval_max_secs: announce.interval_longest_secs(),
+            above_announces_per_sec: announce.stretch_above_announces_per_sec,
+            above_swarm_peers: announce.stretch_above_swarm_peers,
+        }),
         peers_default: announce.peers_default,
         peers_max: announce.peers_max,
         cross_family: announce.cross_family,

@@ -26,6 +26,7 @@ use crate::policy;
 use crate::reload::{Affected, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
+use crate::runtime::load::{CurrentDelay, LoadWatch};
 use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
@@ -120,6 +121,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let shared = Shared {
         store: store.clone(),
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
+        delay: CurrentDelay::default(),
         clock: clock.clone(),
         shutdown: shutdown.clone(),
         seed: seed.clone(),
@@ -139,6 +141,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
     });
+    let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {
         config: &config,
         shared,
@@ -149,7 +152,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_udp(sockets.udp, sockets.udp_direct)?;
     parts.spawn_http(sockets.http, limits, &admin.site)?;
     parts.spawn_admin(sockets.admin, &admin)?;
-    parts.spawn_keepers(&reloader, gauges)?;
+    parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
     Ok(Running { bound, clock, store, reloader, admin, workers })
 }
@@ -298,10 +301,12 @@ impl Parts<'_> {
         &mut self,
         reloader: &Arc<Reloader>,
         gauges: Arc<Gauges>,
+        load: LoadWatch,
     ) -> Result<(), StartError> {
         let keeping = Keeping {
             store: self.shared.store.clone(),
             budget: MemoryBudget::new(self.config.swarm.memory_max_bytes),
+            load,
             reloader: reloader.clone(),
             gauges,
             clock: self.shared.clock.clone(),

@@ -6,13 +6,12 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use fastrand::Rng;
 use skep_proto::http::{
     self, AnnounceReply, Failure, Head, PeerList, QueryOptions, RetryIn, ScrapeEntry, ScrapeWriter,
 };
 use skep_proto::{DecodeError, InfoHash, peer_addr};
 
-use super::{AnswerSettings, Policy, Proxies};
+use super::{AnswerSettings, Interval, Policy, Proxies};
 use crate::counters::TrafficCounters;
 use crate::gate::Refusal;
 use crate::limits::PEERS_PER_ANSWER_MAX;
@@ -158,7 +157,7 @@ impl<'a> HttpSession<'a> {
     pub fn write_announce(
         &self,
         out: &mut Vec<u8>,
-        rng: &mut Rng,
+        interval: Interval,
         asked: &HttpAnnounce,
         announced: &Announced,
         peers: PeerList<'_>,
@@ -167,8 +166,8 @@ impl<'a> HttpSession<'a> {
             seeders: announced.counts.seeders,
             completions: announced.counts.completions,
             leechers: announced.counts.incomplete(),
-            interval_secs: self.policy.answers.interval_after(announced, rng),
-            interval_min_secs: self.policy.answers.interval_min_secs,
+            interval_secs: interval.secs,
+            interval_min_secs: interval.min_secs,
             external_ip: self.policy.answers.external_ip.then_some(asked.source),
             warning: None,
             compact: asked.compact,

@@ -4,21 +4,22 @@
 
 mod connection_ids;
 mod http;
+mod interval;
 mod udp;
 
 pub use connection_ids::ConnectionIds;
 pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
+pub use interval::{Interval, LoadDelay, Stretch};
 pub use udp::{UdpSession, UdpStep, finish_announce};
 
 use alloc::boxed::Box;
 use core::net::IpAddr;
 
-use fastrand::Rng;
 use skep_proto::{AnnounceRequest, NumWant};
 
 use crate::gate::{AddressRanges, Rules};
 use crate::limits::PEERS_PER_ANSWER_MAX;
-use crate::swarm::{Announce, Announced, is_local};
+use crate::swarm::{Announce, is_local};
 
 /// Everything that decides about a request and can change while the tracker runs.
 ///
@@ -86,6 +87,8 @@ pub struct AnswerSettings {
     pub interval_min_secs: u32,
     /// By how many percent an interval is longer or shorter, so that clients spread.
     pub interval_jitter_percent: u32,
+    /// When intervals are longer, if ever.
+    pub stretch: Option<Stretch>,
     /// Peers for a client that names no number.
     pub peers_default: u32,
     /// Peers in one answer at the most.
@@ -108,6 +111,7 @@ impl Default for AnswerSettings {
             interval_secs: 1800,
             interval_min_secs: 900,
             interval_jitter_percent: 10,
+            stretch: None,
             peers_default: 50,
             peers_max: 200,
             cross_family: true,
@@ -120,19 +124,6 @@ impl Default for AnswerSettings {
 }
 
 impl AnswerSettings {
-    /// The interval for one answer.
-    pub fn interval(&self, rng: &mut Rng) -> u32 {
-        let spread = self.interval_secs * self.interval_jitter_percent / 100;
-        let interval = self.interval_secs - spread + rng.u32(0..=spread * 2);
-        interval.max(self.interval_min_secs)
-    }
-
-    /// The interval for the answer to an announce: a peer that could not be stored is to try again
-    /// soon.
-    pub fn interval_after(&self, announced: &Announced, rng: &mut Rng) -> u32 {
-        if announced.not_stored { self.interval_min_secs } else { self.interval(rng) }
-    }
-
     /// How many peers an announce gets, where `transport_max` fit.
     const fn peers_wanted(&self, num_want: NumWant, transport_max: u32) -> usize {
         let wanted = match num_want {
@@ -169,25 +160,4 @@ impl AnswerSettings {
 const fn is_global_unicast(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !(is_local(ip) || ip.is_unspecified() || ip.is_multicast() || broadcast)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_spread_around_the_promise_and_never_fall_below_the_minimum() {
-        let settings = AnswerSettings {
-            interval_secs: 1000,
-            interval_min_secs: 950,
-            ..AnswerSettings::default()
-        };
-        let mut rng = Rng::with_seed(7);
-        let (mut least, mut most) = (u32::MAX, 0);
-        for _ in 0..10_000 {
-            let interval = settings.interval(&mut rng);
-            (least, most) = (least.min(interval), most.max(interval));
-        }
-        assert_eq!((least, most), (950, 1100));
-    }
 }

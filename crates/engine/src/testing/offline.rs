@@ -97,8 +97,8 @@ impl OfflineTracker {
                     let room = &mut room[..peers * peer_addr::IPV6_BYTES];
                     self.announce(&announce, &mut [], room, None)
                 };
-                let interval_secs = self.policy.answers.interval(&mut self.rng);
-                finish_announce(&mut out, transaction_id, interval_secs, &announced)
+                let interval = self.policy.answers.interval_after(&announced, 0, &mut self.rng);
+                finish_announce(&mut out, transaction_id, interval.secs, &announced)
             }
             UdpStep::Scrape { transaction_id, info_hashes } => {
                 let mut len = udp::write_scrape_header(&mut out, transaction_id);
@@ -190,7 +190,8 @@ impl OfflineTracker {
         };
         let mut out = vec![];
         let session = HttpSession { policy: &self.policy };
-        session.write_announce(&mut out, &mut self.rng, &asked, &announced, peers);
+        let interval = self.policy.answers.interval_after(&announced, 0, &mut self.rng);
+        session.write_announce(&mut out, interval, &asked, &announced, peers);
         out
     }
 

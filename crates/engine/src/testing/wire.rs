@@ -34,6 +34,10 @@ pub struct Answer {
     pub seen: Seen,
     /// The peers of both families in the order of the answer.
     pub peers: Vec<SocketAddr>,
+    /// Seconds until the next announce.
+    pub interval_secs: u32,
+    /// Seconds that must pass before it; UDP answers do not carry them.
+    pub interval_min_secs: Option<u32>,
 }
 
 /// Writes a connect request (BEP 15).
@@ -112,7 +116,7 @@ pub fn read_udp_announce(reply: &[u8], ipv6: bool) -> Result<Answer, String> {
         completions: None,
     };
     let peers = if ipv6 { ipv6_peers(&reply[20..]) } else { ipv4_peers(&reply[20..]) };
-    Ok(Answer { seen, peers })
+    Ok(Answer { seen, peers, interval_secs: word(reply, 8), interval_min_secs: None })
 }
 
 /// Reads the reply to a scrape, one entry for each torrent that was asked for.
@@ -203,8 +207,16 @@ pub fn read_http_announce(body: &[u8]) -> Result<Answer, String> {
     let body = read_body(body)?;
     let mut peers = ipv4_peers(packed(&body, b"peers").expect("`peers` is always there"));
     peers.extend(ipv6_peers(packed(&body, b"peers6").unwrap_or_default()));
-    let seen = read_counts(&body);
-    Ok(Answer { seen, peers })
+    let secs = |key: &[u8]| {
+        let secs = body.get(key).and_then(Value::as_integer)?;
+        Some(u32::try_from(secs).expect("an interval that clients can take"))
+    };
+    Ok(Answer {
+        seen: read_counts(&body),
+        peers,
+        interval_secs: secs(b"interval").expect("`interval` is always there"),
+        interval_min_secs: secs(b"min interval"),
+    })
 }
 
 /// Reads the body of a scrape answer, one entry for each torrent that was asked for; one that is

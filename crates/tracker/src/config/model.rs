@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use skep_engine::limits::PEER_TTL_SECS_MAX;
 
 use super::value::Secret;
 use super::words::{
@@ -100,6 +101,12 @@ pub struct Announce {
     pub interval_min_secs: u32,
     /// Random part of the interval.
     pub interval_jitter_percent: u32,
+    /// The interval at most, when it is stretched; 0 for twice `interval_secs`, else at least that.
+    pub interval_max_secs: u32,
+    /// Announces of the whole tracker above which it is; 0 for never.
+    pub stretch_above_announces_per_sec: u32,
+    /// Peers of a swarm above which it is; 0 for never.
+    pub stretch_above_swarm_peers: u32,
     /// Peers for clients that name no number; at most `peers_max`.
     pub peers_default: u32,
     /// Peers at most.
@@ -118,6 +125,25 @@ pub struct Announce {
     pub ip_override: IpOverride,
     /// Who gets private addresses.
     pub private_peers: PrivatePeers,
+}
+
+impl Announce {
+    /// Whether intervals are ever stretched.
+    #[must_use]
+    pub const fn stretches(&self) -> bool {
+        self.stretch_above_announces_per_sec != 0 || self.stretch_above_swarm_peers != 0
+    }
+
+    /// The longest interval that is told, but for the random part of the usual one; peers can be
+    /// kept for twice as long.
+    #[must_use]
+    pub fn interval_longest_secs(&self) -> u32 {
+        match (self.stretches(), self.interval_max_secs) {
+            (false, _) => self.interval_secs,
+            (true, 0) => (self.interval_secs * 2).min(PEER_TTL_SECS_MAX / 2),
+            (true, max_secs) => max_secs,
+        }
+    }
 }
 
 /// The `scrape` section.
@@ -142,7 +168,7 @@ pub struct Scrape {
 /// The `swarm` section; 0 means no limit where the option says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
-    /// Silence after which a peer goes; at least twice the announce interval.
+    /// Silence after which a peer goes; at least twice the longest announce interval.
     pub peer_ttl_secs: u32,
     /// Time of one sweep over everything.
     pub sweep_interval_secs: u32,

@@ -387,6 +387,46 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "announce.interval_max_secs",
+        integer(0, 32_400),
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Seconds that clients are told to wait at most, where intervals are stretched.",
+            "0: twice announce.interval_secs; else it is at least that.",
+            "Nothing is stretched unless announce.stretch_above_announces_per_sec or \
+             announce.stretch_above_swarm_peers is set.",
+            "Peers are then kept for at least twice this time, dead ones too: nobody who comes as \
+             told is removed.",
+        ],
+    ),
+    row(
+        "announce.stretch_above_announces_per_sec",
+        integer(0, 100_000_000),
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Announces a second, over the whole tracker, above which all intervals are stretched.",
+            "They become as long as it takes to come down to that many, but no longer than \
+             announce.interval_max_secs.",
+            "0: never.",
+            "Set it to about two thirds of what the machine can answer.",
+        ],
+    ),
+    row(
+        "announce.stretch_above_swarm_peers",
+        integer(0, 100_000_000),
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Peers of a swarm above which its intervals are stretched.",
+            "With twice as many peers they are twice as long, but no longer than \
+             announce.interval_max_secs.",
+            "0: never.",
+            "In large swarms clients find enough peers without coming as often.",
+        ],
+    ),
+    row(
         "announce.peers_default",
         integer(0, 1000),
         Initial::Integer(50),
@@ -545,6 +585,7 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Seconds of silence after which a peer is removed.",
             "Raised to twice announce.interval_secs, and to 1500, where it is lower.",
+            "Where intervals are stretched, it is raised to twice announce.interval_max_secs.",
             "A reload that lowers it takes effect when the longer time is over, so that clients \
              that were told the longer interval can come back.",
             "A longer time keeps more dead peers in memory and in answers.",

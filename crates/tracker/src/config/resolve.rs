@@ -4,6 +4,8 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod interval;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -157,39 +159,21 @@ impl Settings {
 
     /// Moves values that nobody chose, or that are only too low, along with what was chosen.
     fn follow(&mut self) {
-        let interval = self.integer("announce.interval_secs");
-        if self.is_default("announce.interval_min_secs")
-            && self.integer("announce.interval_min_secs") > interval
-        {
-            self.lower("announce.interval_min_secs", interval.div_ceil(2));
-        }
+        self.follow_interval();
         let peers_max = self.integer("announce.peers_max");
         if self.is_default("announce.peers_default")
             && self.integer("announce.peers_default") > peers_max
         {
-            self.lower("announce.peers_default", peers_max);
-        }
-        // Clients clamp short intervals to longer ones, some to as much as ten minutes.
-        let ttl_min = (interval * 2).max(PEER_TTL_SECS_MIN);
-        let ttl = self.integer("swarm.peer_ttl_secs");
-        if ttl < ttl_min && self.are_sound(&["announce.interval_secs", "swarm.peer_ttl_secs"]) {
-            self.slot_mut("swarm.peer_ttl_secs").value = Value::Integer(ttl_min.into());
-            self.warn(
-                "swarm.peer_ttl_secs",
-                format!(
-                    "{ttl} is raised to {ttl_min}, the least for \
-                     announce.interval_secs = {interval}"
-                ),
-            );
+            self.give("announce.peers_default", peers_max);
         }
     }
 
-    fn lower(&mut self, key: &str, value: u32) {
+    fn give(&mut self, key: &str, value: u32) {
         self.slot_mut(key).value = Value::Integer(value.into());
     }
 
     fn check(&mut self) {
-        self.check_at_most("announce.interval_min_secs", "announce.interval_secs");
+        self.check_intervals();
         self.check_at_most("announce.peers_default", "announce.peers_max");
         self.check_torrents();
         self.check_clients("access.clients_allow");
@@ -201,7 +185,6 @@ impl Settings {
         self.check_overlaps();
         self.check_udp_count();
         self.warn_of_secret();
-        self.warn_of_interval();
     }
 
     fn check_at_most(&mut self, low: &'static str, high: &'static str) {
@@ -350,16 +333,6 @@ impl Settings {
         }
     }
 
-    fn warn_of_interval(&mut self) {
-        let interval = self.integer("announce.interval_secs");
-        if !(300..=10_800).contains(&interval) {
-            self.warn(
-                "announce.interval_secs",
-                format!("{interval} keeps the tracker off public lists, which want 300 to 10800"),
-            );
-        }
-    }
-
     fn config(&self) -> Config {
         Config {
             mode: self.word("mode"),
@@ -417,6 +390,10 @@ impl Settings {
             interval_secs: self.integer("announce.interval_secs"),
             interval_min_secs: self.integer("announce.interval_min_secs"),
             interval_jitter_percent: self.integer("announce.interval_jitter_percent"),
+            interval_max_secs: self.integer("announce.interval_max_secs"),
+            stretch_above_announces_per_sec: self
+                .integer("announce.stretch_above_announces_per_sec"),
+            stretch_above_swarm_peers: self.integer("announce.stretch_above_swarm_peers"),
             peers_default: self.integer("announce.peers_default"),
             peers_max: self.integer("announce.peers_max"),
             cross_family: self.boolean("announce.cross_family"),
@@ -550,7 +527,5 @@ fn is_same_socket(left: &SocketAddr, right: &SocketAddr) -> bool {
         && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
 }
 
-/// rTorrent comes only every ten minutes, whatever it is told.
-const PEER_TTL_SECS_MIN: u32 = 1500;
 const PEER_ID_BYTES: usize = 20;
 const SECRET_BYTES_MIN: usize = 16;

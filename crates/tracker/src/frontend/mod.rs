@@ -14,6 +14,7 @@ use skep_engine::gate::RateTable;
 
 use crate::policy::CurrentPolicy;
 use crate::runtime::clock::Clock;
+use crate::runtime::load::CurrentDelay;
 use crate::runtime::shutdown::Shutdown;
 use crate::shards::PeerStore;
 
@@ -24,6 +25,8 @@ pub struct Shared {
     pub store: Arc<dyn PeerStore>,
     /// What is in force.
     pub policy: CurrentPolicy,
+    /// What load adds to intervals.
+    pub delay: CurrentDelay,
     /// The time.
     pub clock: Clock,
     /// When to stop.

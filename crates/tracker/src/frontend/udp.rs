@@ -129,7 +129,9 @@ impl UdpFrontend {
         let Worker { shared, new_torrents, rng, .. } = worker;
         let intervals = rng.fork();
         let mut moment = Moment { now, rng, new_torrents };
-        let mut batch = Answers { jobs, datagrams, counters, policy: &policy, intervals };
+        let delay_secs = shared.delay.secs();
+        let mut batch =
+            Answers { jobs, datagrams, counters, policy: &policy, delay_secs, intervals };
         shared.store.submit(&mut moment, &mut batch);
         let report = socket.send(datagrams);
         counters.drops[DropReason::SendFailed as usize]
@@ -190,6 +192,8 @@ struct Answers<'a> {
     datagrams: &'a mut Datagrams,
     counters: &'a TrafficCounters,
     policy: &'a Policy,
+    /// What load adds to intervals.
+    delay_secs: u32,
     /// Randomness for intervals, while the swarms use the worker's.
     intervals: Rng,
 }
@@ -218,11 +222,12 @@ impl Batch for Answers<'_> {
         match (self.jobs.origins[number], answer) {
             (Origin::Announce { datagram, transaction_id, .. }, Answer::Announced(announced)) => {
                 let answers = &self.policy.answers;
-                let interval_secs = answers.interval_after(&announced, &mut self.intervals);
+                let interval =
+                    answers.interval_after(&announced, self.delay_secs, &mut self.intervals);
                 let reply = self.datagrams.reply_buffer(datagram);
-                let bytes = finish_announce(reply, transaction_id, interval_secs, &announced);
+                let bytes = finish_announce(reply, transaction_id, interval.secs, &announced);
                 self.datagrams.set_reply_len(datagram, bytes);
-                self.counters.announced(&announced);
+                self.counters.announced(&announced, interval);
                 self.counters.sent_bytes.add(bytes as u64);
             }
             (Origin::Scrape { datagram, position }, Answer::Scraped(counts)) => {

@@ -9,6 +9,7 @@ use skep_engine::swarm::Pressure;
 
 use crate::reload::Reloader;
 use crate::runtime::clock::Clock;
+use crate::runtime::load::LoadWatch;
 use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::shards::PeerStore;
@@ -26,9 +27,11 @@ pub struct Keeping {
     pub store: Arc<dyn PeerStore>,
     /// How much memory they may take.
     pub budget: MemoryBudget,
+    /// How long clients must stay away.
+    pub load: LoadWatch,
     /// What they are told to.
     pub reloader: Arc<Reloader>,
-    /// What is told of the memory.
+    /// What is told of memory and load.
     pub gauges: Arc<Gauges>,
     /// The time.
     pub clock: Clock,
@@ -36,7 +39,7 @@ pub struct Keeping {
     pub shutdown: Shutdown,
 }
 
-/// Sweeps and watches the memory until the tracker stops.
+/// Sweeps and watches the memory and the load until the tracker stops.
 pub fn keep_swarms(mut keeping: Keeping) {
     let pieces = keeping.store.sweep_pieces();
     let (mut piece, mut due, mut pressure) = (0, 0.0, Pressure::None);
@@ -51,6 +54,7 @@ pub fn keep_swarms(mut keeping: Keeping) {
             piece = (piece + 1) % pieces;
         }
         pressure = keeping.watch_memory(pressure);
+        keeping.gauges.set_delay(keeping.load.look(keeping.clock.now()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod keeper;
+pub mod load;
 pub mod memory;
 pub mod panic;
 pub mod shutdown;

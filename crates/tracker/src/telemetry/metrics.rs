@@ -26,7 +26,7 @@ use crate::shards::PeerStore;
 /// The `Content-Type` of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Numbers that others find out now and then: about lists, reloads and memory.
+/// Numbers that others find out now and then: about lists, reloads, memory and load.
 #[derive(Debug, Default)]
 pub struct Gauges {
     torrents_listed: AtomicU64,
@@ -37,6 +37,7 @@ pub struct Gauges {
     memory_used_bytes: AtomicU64,
     memory_budget_bytes: AtomicU64,
     memory_pressure: AtomicU64,
+    delay_secs: AtomicU64,
 }
 
 impl Gauges {
@@ -45,6 +46,11 @@ impl Gauges {
         self.memory_used_bytes.store(used_bytes, Ordering::Relaxed);
         self.memory_budget_bytes.store(budget_bytes, Ordering::Relaxed);
         self.memory_pressure.store(pressure as u64, Ordering::Relaxed);
+    }
+
+    /// Notes how many seconds load adds to intervals.
+    pub fn set_delay(&self, secs: u32) {
+        self.delay_secs.store(secs.into(), Ordering::Relaxed);
     }
 
     /// Notes what the lists hold now, and how many of their lines were skipped.
@@ -411,6 +417,14 @@ pub(super) fn peers_expired(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 
 pub(super) fn torrents(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     samples.count(&[], scrape.tally.torrents);
+}
+
+pub(super) fn interval_delay(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    samples.count(&[], scrape.sources.gauges.delay_secs.load(Ordering::Relaxed));
+}
+
+pub(super) fn stretched(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    scrape.by_family(samples, |traffic| &traffic.stretched);
 }
 
 pub(super) fn not_stored(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

@@ -222,6 +222,14 @@ pub const METRICS: &[MetricRow] = &[
         read: metrics::not_stored,
     },
     MetricRow {
+        name: "skep_traffic_announces_stretched_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces that were answered with a longer interval, for load or for the size of the swarm.",
+        labels: TRAFFIC,
+        read: metrics::stretched,
+    },
+    MetricRow {
         name: "skep_traffic_answers_total",
         kind: Kind::Counter,
         unit: None,
@@ -244,6 +252,14 @@ pub const METRICS: &[MetricRow] = &[
         help: "Error answers, by violation of the protocol or by refusal of a gate.",
         labels: &["transport", "family", "kind"],
         read: metrics::errors,
+    },
+    MetricRow {
+        name: "skep_traffic_interval_delay_seconds",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Seconds),
+        help: "Time that load adds to the announce interval of every swarm.",
+        labels: &[],
+        read: metrics::interval_delay,
     },
     MetricRow {
         name: "skep_traffic_peers_sent_total",

@@ -9,6 +9,7 @@ mod generated;
 mod golden;
 mod hostile;
 mod http_limits;
+mod intervals;
 mod lifecycle;
 mod memory;
 mod pages;

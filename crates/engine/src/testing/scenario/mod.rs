@@ -141,6 +141,8 @@ pub enum Expectation {
     Include(Vec<usize>),
     /// None of these clients is returned.
     Exclude(Vec<usize>),
+    /// This many seconds are told until the next announce.
+    Interval(u32),
     /// The request fails with this text.
     Failure(String),
 }

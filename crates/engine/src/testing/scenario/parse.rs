@@ -252,6 +252,9 @@ fn expectation(script: &Script, text: &str, words: Words<'_>) -> Result<Expectat
             let names = clients(script, names)?;
             Ok(Expectation::PeersOf(number(count)? as usize, names))
         }
+        [word] if let Some(secs) = word.strip_prefix("interval=") => {
+            Ok(Expectation::Interval(number(secs)?))
+        }
         [name, counts @ ..] if !name.contains('=') => {
             let torrent = Some(find_torrent(script, name)?);
             let counts = expected_counts(counts)?;
@@ -370,6 +373,7 @@ mod tests {
             ("announce alice resumed left=1", "`resumed` means nothing in an announce"),
             ("announce alice left=1\nexpect", "expect what?"),
             ("announce alice left=1\nexpect seeds=1", "`seeds` is none of the four counts"),
+            ("announce alice left=1\nexpect interval=soon", "`soon` is no number"),
             ("announce alice left=1\nexpect peers", "which clients?"),
             ("announce alice left=1\nexpect peers carol", "there is no client `carol`"),
         ] {

@@ -66,8 +66,8 @@ fn request(script: &Script, action: &Action) -> AnnounceRequest {
     }
 }
 
-/// An answer with clients by number in place of addresses, or the text of a failure.
-type Named = Result<(Seen, Vec<usize>), String>;
+/// The counts, clients by number in place of addresses, and the interval; or the text of a failure.
+type Named = Result<(Seen, Vec<usize>, u32), String>;
 
 /// Replaces addresses by clients; an answer that no tracker may give becomes a failure of its own.
 fn named(
@@ -76,7 +76,7 @@ fn named(
     announcer: usize,
     answer: Result<Answer, String>,
 ) -> Result<Named, String> {
-    let Answer { seen, peers } = match answer {
+    let Answer { seen, peers, interval_secs, .. } = match answer {
         Ok(answer) => answer,
         Err(text) => return Ok(Err(text)),
     };
@@ -97,7 +97,7 @@ fn named(
         }
         found.push(number);
     }
-    Ok(Ok((seen, found)))
+    Ok(Ok((seen, found, interval_secs)))
 }
 
 fn judge_announce(
@@ -107,7 +107,7 @@ fn judge_announce(
 ) -> Result<(), Mismatch> {
     let named = names.map_err(|got| (step.line, "an answer".to_owned(), got))?;
     let failing = expected_failure(step);
-    let (seen, peers) = match (named, failing) {
+    let (seen, peers, interval_secs) = match (named, failing) {
         (Err(text), Some((line, expected))) => return judge_failure(line, expected, text),
         (Err(text), None) => {
             return Err((step.line, "an answer".to_owned(), format!("failure {text}")));
@@ -122,6 +122,14 @@ fn judge_announce(
             Expectation::Counts { counts, .. } => {
                 judge_counts(*line, counts, &seen)?;
                 continue;
+            }
+            Expectation::Interval(secs) if *secs == interval_secs => continue,
+            Expectation::Interval(secs) => {
+                return Err((
+                    *line,
+                    format!("interval {secs}"),
+                    format!("interval {interval_secs}"),
+                ));
             }
             Expectation::Peers(wanted) => same(&peers, wanted),
             Expectation::PeersOf(count, among) => {
@@ -162,7 +170,7 @@ fn judge_scrape(
     for (line, expectation) in &step.expectations {
         let Expectation::Counts { torrent, counts } = expectation else {
             let expected = described(script, expectation);
-            return Err((*line, expected, "a scrape, which has no peers".to_owned()));
+            return Err((*line, expected, "a scrape, which has only counts".to_owned()));
         };
         let torrent = torrent.unwrap_or(torrents[0]);
         let position = torrents.iter().position(|asked| *asked == torrent);
@@ -224,6 +232,7 @@ fn described(script: &Script, expectation: &Expectation) -> String {
         Expectation::PeersOf(count, among) => format!("{count} of {}", list(script, among)),
         Expectation::Include(peers) => format!("peers with {}", list(script, peers)),
         Expectation::Exclude(peers) => format!("peers without {}", list(script, peers)),
+        Expectation::Interval(secs) => format!("interval {secs}"),
         Expectation::Failure(text) => format!("failure {text}"),
     }
 }

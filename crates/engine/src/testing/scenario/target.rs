@@ -16,7 +16,7 @@ use skep_proto::{AnnounceRequest, InfoHash, TransactionId};
 use super::{Client, Script, Setting, Target, Transport};
 use crate::Seed;
 use crate::gate::{AddressRanges, ClientPrefixes, ListedTorrent, TorrentAccess, TorrentList};
-use crate::session::Policy;
+use crate::session::{AnswerSettings, Policy, Stretch};
 use crate::swarm::{PrivatePeers, SwarmSettings};
 use crate::testing::offline::OfflineTracker;
 use crate::testing::wire::{self, Answer, Seen};
@@ -130,6 +130,10 @@ fn apply(settings: &mut Settings, key: &str, value: &str) -> Option<()> {
     match key {
         "announce.interval_secs" => answers.interval_secs = value.parse().ok()?,
         "announce.interval_min_secs" => answers.interval_min_secs = value.parse().ok()?,
+        "announce.interval_max_secs" => stretch(answers).interval_max_secs = value.parse().ok()?,
+        "announce.stretch_above_swarm_peers" => {
+            stretch(answers).above_swarm_peers = value.parse().ok()?;
+        }
         "announce.peers_default" => answers.peers_default = value.parse().ok()?,
         "announce.peers_max" => answers.peers_max = value.parse().ok()?,
         "announce.cross_family" => answers.cross_family = value.parse().ok()?,
@@ -169,6 +173,15 @@ fn apply(settings: &mut Settings, key: &str, value: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// Intervals that grow, where a script wants them to.
+fn stretch(answers: &mut AnswerSettings) -> &mut Stretch {
+    answers.stretch.get_or_insert(Stretch {
+        interval_max_secs: 2 * answers.interval_secs,
+        above_announces_per_sec: 0,
+        above_swarm_peers: 0,
+    })
 }
 
 /// A text in quotes.

@@ -257,11 +257,12 @@ impl Answerer {
             ipv4_ids: if asked.peer_ids { &ids.ipv4 } else { &[] },
             ipv6_ids: if asked.peer_ids { &ids.ipv6 } else { &[] },
         };
+        let interval = session.policy.answers.interval_after(&announced, shared.delay.secs(), rng);
         let hint = 100 + announced.ipv4_bytes + announced.ipv6_bytes;
         respond(out, &ResponseHead::text(Status::Ok, head), hint, |out| {
-            session.write_announce(out, rng, asked, &announced, peers);
+            session.write_announce(out, interval, asked, &announced, peers);
         });
-        self.counters(peer).announced(&announced);
+        self.counters(peer).announced(&announced, interval);
     }
 
     fn scrape(

@@ -17,6 +17,7 @@ use super::*;
 use crate::config::{Config, Mode};
 use crate::policy;
 use crate::runtime::clock::Clock;
+use crate::runtime::load::CurrentDelay;
 use crate::runtime::shutdown::Shutdown;
 use crate::shards::MemoryStore;
 
@@ -58,6 +59,7 @@ impl Setup {
         let shared = Shared {
             store: store.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
+            delay: CurrentDelay::default(),
             clock: clock.clone(),
             shutdown: Shutdown::default(),
             seed: seed.clone(),

@@ -16,6 +16,10 @@ fn contradictions_are_problems() {
             "announce.interval_min_secs = 2000 (flag --announce.interval_min_secs): must be at most announce.interval_secs = 1800 (default)",
         ),
         (
+            &["--announce.interval_max_secs=1799"],
+            "announce.interval_max_secs = 1799 (flag --announce.interval_max_secs): must be 0 or at least announce.interval_secs = 1800 (default)",
+        ),
+        (
             &["--mode=registered"],
             "access.torrents_file = \"\" (default): must name a file for mode = \"registered\" (flag --mode)",
         ),
@@ -65,6 +69,8 @@ fn lawful_combinations_are_no_problems() {
         &["--port=0", "--listen.admin=127.0.0.1:0"],
         &["--listen.http=127.0.0.2:1338"],
         &["--proxy.header=Forwarded", "--proxy.trusted=127.0.0.1"],
+        &["--announce.stretch_above_swarm_peers=500", "--swarm.peer_ttl_secs=7200"],
+        &["--announce.interval_secs=900", "--announce.stretch_above_announces_per_sec=9"],
     ] {
         assert_eq!(warnings(args), Vec::<String>::new(), "{args:?}");
     }
@@ -80,6 +86,34 @@ fn doubtful_settings_are_warned_of() {
         (
             &["--announce.interval_secs=10000"],
             "swarm.peer_ttl_secs: 3600 is raised to 20000, the least for announce.interval_secs = 10000",
+        ),
+        (
+            &["--announce.stretch_above_swarm_peers=500"],
+            "swarm.peer_ttl_secs: 3600 is raised to 7200, the least for intervals of up to 3600 seconds",
+        ),
+        (
+            &["--announce.stretch_above_announces_per_sec=9", "--announce.interval_max_secs=2500"],
+            "swarm.peer_ttl_secs: 3600 is raised to 5000, the least for intervals of up to 2500 seconds",
+        ),
+        (
+            &["--announce.interval_max_secs=2500"],
+            "announce.interval_max_secs: has no effect without announce.stretch_above_announces_per_sec or announce.stretch_above_swarm_peers",
+        ),
+        (
+            &[
+                "--announce.stretch_above_swarm_peers=500",
+                "--announce.interval_max_secs=1980",
+                "--swarm.peer_ttl_secs=4000",
+            ],
+            "announce.interval_max_secs: 1980 leaves no room to stretch announce.interval_secs = 1800 with its 10 percent at random",
+        ),
+        (
+            &[
+                "--announce.stretch_above_swarm_peers=500",
+                "--announce.interval_max_secs=10801",
+                "--swarm.peer_ttl_secs=30000",
+            ],
+            "announce.interval_max_secs: 10801 may take the tracker off public lists, which want 300 to 10800",
         ),
         (
             &["--announce.interval_secs=200"],
@@ -113,6 +147,14 @@ fn defaults_give_way_to_what_was_chosen() {
     let config = load(&["--announce.interval_secs=601", "--announce.peers_max=30"]).unwrap().config;
     assert_eq!((config.announce.interval_secs, config.announce.interval_min_secs), (601, 301));
     assert_eq!((config.announce.peers_max, config.announce.peers_default), (30, 30));
+}
+
+#[test]
+fn no_limit_of_intervals_is_longer_than_peers_can_be_waited_for() {
+    let long = ["--announce.interval_secs=20000", "--announce.stretch_above_swarm_peers=500"];
+    let config = load(&long).unwrap().config;
+    assert_eq!(config.announce.interval_longest_secs(), 32_400);
+    assert_eq!(config.swarm.peer_ttl_secs, 64_800);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Tracker {
         let by_http = self.http_client(Ipv4Addr::LOCALHOST).announce(request);
         let told = |answer: &Result<Answer, String>| {
             let shown =
-                |Answer { seen, peers }: &Answer| (seen.seeders, seen.incomplete, peers.len());
+                |Answer { seen, peers, .. }: &Answer| (seen.seeders, seen.incomplete, peers.len());
             answer.as_ref().map(shown).map_err(String::clone)
         };
         assert_eq!(told(&by_udp), told(&by_http));
