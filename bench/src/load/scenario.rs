@@ -231,9 +231,9 @@ pub(crate) const SWEPT: (u32, u32, Spread) = (1_000_000, 10_000_000, Spread::Ran
 /// How far the clock is moved: more than the time to live by default.
 pub(crate) const SWEPT_AFTER_SECS: u32 = 4000;
 
-/// How long answers are watched then: longer than a sweep takes, which is told to the tracker by its
-/// command.
-pub(crate) const SWEEP_SECS: f64 = 12.0;
+/// How long answers are watched then: longer than a sweep takes, the time between two of which is
+/// told to the tracker by its command.
+pub(crate) const SWEEP_SECS: f64 = 16.0;
 
 /// How often all peers fall silent at the most: each time they must be announced again.
 pub(crate) const SWEEPS_MAX: usize = 3;

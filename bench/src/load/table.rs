@@ -161,6 +161,8 @@ pub(crate) struct Sweep {
     pub(crate) swept: Figures,
     /// Peers held before the sweep and after it.
     pub(crate) peers: [u64; 2],
+    /// Silent peers that the sweep had not come to at the end, at the least.
+    pub(crate) left: u64,
 }
 
 impl Sweep {
@@ -185,18 +187,23 @@ pub(crate) fn sweeps(sweeps: &[Sweep]) -> String {
         "wrong",
         "peers before",
         "peers after",
+        "silent ones of them",
     ];
     let mut lines = head("window".to_owned(), heads.map(str::to_owned).to_vec());
-    for (round, Sweep { calm, swept, peers: [before, after] }) in (1..).zip(sweeps) {
-        lines.push(sweep_line(format!("{round}, nobody falls silent"), calm, [*before; 2]));
-        lines.push(sweep_line(format!("{round}, all are swept"), swept, [*before, *after]));
+    for (round, Sweep { calm, swept, peers: [before, after], left }) in (1..).zip(sweeps) {
+        lines.push(sweep_line(
+            format!("{round}, nobody falls silent"),
+            calm,
+            [*before, *before, 0],
+        ));
+        lines.push(sweep_line(format!("{round}, all are swept"), swept, [*before, *after, *left]));
     }
     lines.push(String::new());
     lines.extend(disturbance(sweeps.iter().flat_map(|sweep| [&sweep.calm, &sweep.swept])));
     lines.join("\n") + "\n"
 }
 
-fn sweep_line(name: String, figures: &Figures, peers: [u64; 2]) -> String {
+fn sweep_line(name: String, figures: &Figures, peers: [u64; 3]) -> String {
     let (latency, lag) = (figures.timing.latency, figures.timing.lag);
     let times = [
         figures.answers_per_sec(),
