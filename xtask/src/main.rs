@@ -27,8 +27,10 @@ usage: cargo xtask <command>
   fuzz --smoke                    10 s each, without touching the committed corpus
   simulate [--seeds N] [--seconds N]
                                   the long simulation of the engine
-  bench [--rounds N] [--seconds N] [--shrink N] [--patience N] [--peer NAME=COMMAND]...
-                                  skep beside other trackers, into docs/reports
+  bench [--rounds N] [--seconds N] [--shrink N] [--patience N] [--only NAME[,NAME]]
+        [--peer NAME=COMMAND]...  skep beside other trackers, into docs/reports
+                                  --only: some measurements, written below target; an unknown name
+                                  tells which there are
                                   --shrink: torrents and peers divided, for a short look that is
                                   written below target
                                   --patience: seconds to wait for other processes, in all

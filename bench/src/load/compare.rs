@@ -1,8 +1,11 @@
-//! Trackers side by side: the same scenarios in turn, several rounds, one table for each.
+//! Trackers side by side: the same loads in turn, several rounds, one table for each.
 //!
-//! The runs of a round follow each other (A B A B), so that what disturbs the machine for a while
-//! disturbs all. How to load and what to count is known by the modes.
+//! Every tracker of a scenario is started and filled once; then one is loaded while the others have
+//! nothing to do, in turn (A B A B), so that what disturbs the machine for a while disturbs all. How
+//! to load and what to count is known by the modes.
 
+use std::cell::Cell;
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,13 +14,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use skep_net::clock::monotonic_coarse_nanos;
 
 use crate::load::answer::Check;
-use crate::load::figures::Figures;
+use crate::load::figures::{Counts, Figures};
+use crate::load::goals::{self, Results};
 use crate::load::http::{self, HttpLoad};
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
-use crate::load::scenario::{FULL, Load, SHAPES, SMOKE, Scenario, WINDOW};
-use crate::load::server::Server;
+use crate::load::scenario::{Case, FULL, Load, SMOKE, Scenario, WINDOW, names};
+use crate::load::server::{Server, free_port, on_core};
 use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
 use crate::load::udp::{self, Mix, UdpLoad};
 
@@ -29,11 +33,14 @@ const SOURCES: usize = 16;
 
 const NUM_WANT: u32 = 30;
 
+/// Peers asked for while filling, when nobody looks at how long answers take.
+const FILL_NUM_WANT: u32 = 1;
+
 /// More torrents than this are not asked of trackers that are there for small figures.
 const SMALL_TORRENTS_MAX: u32 = 10_000;
 
 /// What a tracker takes part in.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Both protocols and memory.
     All,
@@ -42,6 +49,8 @@ pub(crate) enum Part {
     /// Both protocols, with few torrents only, and no memory.
     Small,
     Memory,
+    /// Only the sweep: its clock can be moved.
+    Aging,
     /// UDP or HTTP without swarms.
     UdpFloor,
     HttpFloor,
@@ -50,7 +59,8 @@ pub(crate) enum Part {
 /// A tracker to measure.
 pub(crate) struct Tracker {
     pub(crate) name: String,
-    /// With `{port}` where the port belongs, and `{peers}` for the number of peers in an answer.
+    /// With `{port}` where the port belongs, `{workers}` for the number of threads, and `{peers}` for
+    /// the number of peers in an answer.
     pub(crate) command: String,
     /// A port that no other tracker has had, if it needs one.
     pub(crate) port: Option<u16>,
@@ -79,24 +89,28 @@ impl Tracker {
             Part::Udp | Part::UdpFloor => !scenario.is_http(),
             Part::Http | Part::HttpFloor => scenario.is_http(),
             Part::Small => scenario.torrents <= SMALL_TORRENTS_MAX,
-            Part::Memory => false,
+            Part::Memory | Part::Aging => false,
         }
     }
 
-    fn fills(&self) -> bool {
+    pub(crate) fn is_measured_for_memory(&self) -> bool {
         matches!(self.part, Part::All | Part::Udp | Part::Memory)
     }
 
-    fn check(&self) -> Check {
-        match self.part {
-            Part::UdpFloor | Part::HttpFloor => Check::Shape,
-            _ => Check::Full,
-        }
+    fn is_floor(&self) -> bool {
+        matches!(self.part, Part::UdpFloor | Part::HttpFloor)
     }
 
-    fn start(&self, port: u16, peers: u32, cores: &[usize]) -> Result<Server> {
-        let command = self.command.replace("{peers}", &peers.to_string());
-        Server::start(&command, self.port.unwrap_or(port), cores)
+    fn check(&self) -> Check {
+        if self.is_floor() { Check::Shape } else { Check::Full }
+    }
+
+    /// What is typed to start it.
+    pub(crate) fn line(&self, port: u16, workers: usize, peers: u32) -> String {
+        self.command
+            .replace("{port}", &port.to_string())
+            .replace("{workers}", &workers.to_string())
+            .replace("{peers}", &peers.to_string())
     }
 }
 
@@ -105,204 +119,315 @@ pub(crate) struct Comparison {
     /// The first one is what the others are held against.
     pub(crate) trackers: Vec<Tracker>,
     pub(crate) smoke: bool,
-    pub(crate) port: u16,
+    /// Names of what is to be run; all if there are none.
+    pub(crate) only: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) secs: f64,
     /// Divides torrents and peers, for a short look.
     pub(crate) shrink: u32,
     /// Seconds to wait in all for other processes to become quiet.
-    pub(crate) quiet_secs_max: f64,
+    pub(crate) quiet_secs_max: Cell<f64>,
+    /// Where the search for the next free port begins.
+    pub(crate) port: Cell<u16>,
+    /// What this process may use: trackers take the first one, the generator the last.
+    pub(crate) cores: Vec<usize>,
+}
+
+/// A tracker that runs, with or without anything to do.
+pub(crate) struct Runner<'a> {
+    pub(crate) tracker: &'a Tracker,
+    /// The peers that are announced to it.
+    pub(crate) population: &'a Population,
+    pub(crate) name: String,
+    pub(crate) server: Server,
+    pub(crate) target: SocketAddr,
+    /// Where it is loaded from; on several cores at once if there are several.
+    pub(crate) generators: Vec<usize>,
+    /// Requests under way from each address in a closed loop over UDP.
+    pub(crate) window: usize,
+    /// What was counted while filling and is not part of any figures yet.
+    pub(crate) fill: Counts,
+}
+
+/// Trackers that are measured in turn.
+pub(crate) struct Lineup<'a> {
+    /// What is told of them above every table.
+    pub(crate) about: String,
+    /// Started and filled.
+    pub(crate) runners: Vec<Runner<'a>>,
+    /// What is told below of those that failed.
+    pub(crate) failures: String,
 }
 
 impl Comparison {
-    /// Runs everything and returns the tables in Markdown.
+    /// Runs everything and returns the goals and the tables in Markdown.
     ///
     /// # Errors
     /// If the first tracker does not start or answer or gives any wrong answer; what is wrong with
     /// the others is told beside the tables.
-    pub(crate) fn run(mut self) -> Result<String> {
+    pub(crate) fn run(&self) -> Result<String> {
         ensure!(!self.trackers.is_empty(), "no tracker to measure");
         ensure!(self.rounds > 0 && self.shrink > 0, "rounds and shrink must be above 0");
-        let cores = Server::cores();
-        let mut text = String::new();
+        let names = names();
+        for name in &self.only {
+            ensure!(
+                names.contains(&name.as_str()),
+                "there is no {name:?}; there are {}",
+                names.join(", ")
+            );
+        }
+        let mut results = Results::default();
         for scenario in if self.smoke { SMOKE } else { FULL } {
-            text.push_str(&self.scenario(scenario, &cores)?);
+            self.scenario(scenario, &mut results)?;
         }
         if !self.smoke {
-            text.push_str(&self.memory(&cores)?);
+            self.memory(&mut results)?;
+            self.large(&mut results)?;
+            self.scaling(&mut results)?;
+            self.sweep(&mut results)?;
         }
-        Ok(text)
+        let goals = goals::summary(&results);
+        Ok(format!("## Goals\n\n{goals}\n## Figures\n\n{}", results.tables))
     }
 
-    fn population(&self, torrents: u32, peers: u32, spread: Spread) -> Result<Population> {
+    /// Whether something of that name is to be run.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    pub(crate) fn population(
+        &self,
+        torrents: u32,
+        peers: u32,
+        spread: Spread,
+    ) -> Result<Population> {
         let torrents = (torrents / self.shrink).max(1);
         let peers = (peers / self.shrink).max(torrents).max(SOURCES as u32);
         Population::new(torrents, peers, spread, Sources::new(SOURCES)?)
     }
 
-    /// Runs all rounds of a scenario and returns its table.
-    fn scenario(&mut self, scenario: &Scenario, cores: &[usize]) -> Result<String> {
+    /// Fills all trackers and runs all rounds of every load.
+    fn scenario(&self, scenario: &Scenario, results: &mut Results) -> Result<()> {
+        let wanted = |case: &&Case| self.smoke || self.wants(case.name);
+        let cases: Vec<&Case> = scenario.cases.iter().filter(wanted).collect();
+        if cases.is_empty() {
+            return Ok(());
+        }
         let population = self.population(scenario.torrents, scenario.peers, scenario.spread)?;
         let (torrents, peers) = (scenario.torrents / self.shrink, population.peers());
-        eprintln!("{}: {torrents} torrents, {peers} peers", scenario.title);
+        let about = format!("Torrents: {torrents}. Peers: {peers}.");
+        let mut lineup = Lineup { about, runners: Vec::new(), failures: String::new() };
+        for tracker in self.trackers.iter().filter(|tracker| tracker.takes_part(scenario)) {
+            match self.filled(tracker, scenario, &population) {
+                Ok(runner) => lineup.runners.push(runner),
+                Err(error) if lineup.runners.is_empty() => return Err(error),
+                Err(error) => lineup.failures.push_str(&not_measured(&tracker.name, &error)),
+            }
+        }
+        cases.iter().try_for_each(|case| self.case(case, &mut lineup, results))
+    }
+
+    fn filled<'a>(
+        &self,
+        tracker: &'a Tracker,
+        scenario: &Scenario,
+        population: &'a Population,
+    ) -> Result<Runner<'a>> {
+        let mut runner = self.start(tracker, scenario.answered_peers, population)?;
+        self.fill(&mut runner, scenario.is_http())?;
+        Ok(runner)
+    }
+
+    /// Starts a tracker on the first core, to be loaded from the last one.
+    pub(crate) fn start<'a>(
+        &self,
+        tracker: &'a Tracker,
+        answered_peers: u32,
+        population: &'a Population,
+    ) -> Result<Runner<'a>> {
+        let port = self.port_for(tracker)?;
+        let line = tracker.line(port, 1, answered_peers);
+        let server = Server::start(&line, self.cores.first().copied())?;
+        Ok(self.runner(tracker, server, port, population))
+    }
+
+    pub(crate) fn runner<'a>(
+        &self,
+        tracker: &'a Tracker,
+        server: Server,
+        port: u16,
+        population: &'a Population,
+    ) -> Runner<'a> {
+        Runner {
+            tracker,
+            population,
+            name: tracker.name.clone(),
+            server,
+            target: (Ipv4Addr::LOCALHOST, port).into(),
+            generators: self.cores.last().copied().into_iter().collect(),
+            window: WINDOW,
+            fill: Counts::default(),
+        }
+    }
+
+    /// The tracker's own port, or the next one that nobody has had in this run.
+    pub(crate) fn port_for(&self, tracker: &Tracker) -> Result<u16> {
+        if let Some(port) = tracker.port {
+            return Ok(port);
+        }
+        let port = free_port(self.port.get())?;
+        self.port.set(port + 1);
+        Ok(port)
+    }
+
+    /// Announces every peer once, unless nobody would keep them.
+    pub(crate) fn fill(&self, runner: &mut Runner<'_>, over_http: bool) -> Result<()> {
+        if runner.tracker.is_floor() {
+            return Ok(());
+        }
+        let start = monotonic_coarse_nanos();
+        let (core, population) = (runner.generators.last().copied(), runner.population);
+        let counts = if over_http {
+            let load = HttpLoad {
+                num_want: FILL_NUM_WANT,
+                ..self.http(runner, http::Reuse::KeepAlive, (1, 0), Pace::Closed)
+            };
+            on_core(core, || http::fill(&load, population))
+        } else {
+            let mix = Mix { connects: 0, announces: 1, scrapes: 0 };
+            let load = UdpLoad { num_want: FILL_NUM_WANT, ..self.udp(runner, mix, Pace::Closed) };
+            on_core(core, || udp::fill(&load, population))
+        };
+        let counts = counts.with_context(|| format!("filling {}", runner.name))?;
+        runner.fill.add(&counts);
+        eprintln!("filled {} in {:.1} s", runner.name, secs_since(start));
+        Ok(())
+    }
+
+    /// Runs all rounds of a load on trackers that are filled.
+    ///
+    /// One that fails is not in any later load either.
+    pub(crate) fn case(
+        &self,
+        case: &Case,
+        lineup: &mut Lineup<'_>,
+        results: &mut Results,
+    ) -> Result<()> {
+        self.wait_for_quiet()?;
         let mut rows: Vec<Row> = Vec::new();
-        let mut failures: Vec<(usize, String)> = Vec::new();
+        let Lineup { about, runners, failures } = lineup;
         for round in 1..=self.rounds {
-            for tracker in 0..self.trackers.len() {
-                let failed = failures.iter().any(|(failed, _)| *failed == tracker);
-                if failed || !self.trackers[tracker].takes_part(scenario) {
-                    continue;
-                }
-                let result = self.undisturbed(tracker, scenario, &population, cores);
-                let name = &self.trackers[tracker].name;
-                match result {
-                    Ok(figures) => {
-                        eprintln!("\nround {round}, {name}\n{figures}");
-                        keep(&mut rows, name, figures);
+            let mut at = 0;
+            while at < runners.len() {
+                let name = runners[at].name.clone();
+                match self.undisturbed(|| self.measure(&runners[at], case)) {
+                    Ok(mut figures) => {
+                        figures.fill.add(&mem::take(&mut runners[at].fill));
+                        eprintln!("\n{}, round {round}, {name}\n{figures}", case.name);
+                        keep(&mut rows, &name, figures);
+                        at += 1;
                     }
-                    Err(error) if tracker == 0 => return Err(error),
+                    Err(error) if at == 0 => return Err(error),
                     Err(error) => {
-                        eprintln!("\nround {round}, {name}: {error:#}");
-                        failures.push((tracker, format!("{error:#}")));
+                        failures.push_str(&not_measured(&name, &error));
+                        runners.remove(at);
                     }
                 }
             }
         }
         rows.retain(|row| row.rounds.len() == self.rounds);
-        let rounds = self.rounds;
-        let mut text = format!(
-            "### {}\n\nTorrents: {torrents}. Peers: {peers}. Rounds: {rounds}.\n\n{}",
-            scenario.title,
-            table::speed(scenario, &rows)
-        );
-        for (tracker, error) in failures {
-            text.push_str(&format!("Not measured: {}: {error}.\n\n", self.trackers[tracker].name));
-        }
+        results.tables.push_str(&format!(
+            "### {}\n\n{about} Rounds: {}.\n\n{}{}",
+            case.title,
+            self.rounds,
+            table::speed(case, &rows),
+            failures,
+        ));
         let wrong = rows.first().map_or(0, Row::wrong);
-        ensure!(wrong == 0, "{}: {wrong} wrong answers", scenario.title);
-        Ok(text)
-    }
-
-    /// Fills every tracker in every shape once and returns the table of bytes a peer.
-    fn memory(&self, cores: &[usize]) -> Result<String> {
-        let mut rows: Vec<(String, Vec<Vec<f64>>)> = Vec::new();
-        let mut failures = String::new();
-        for tracker in self.trackers.iter().filter(|tracker| tracker.fills()) {
-            match self.memory_of(tracker, cores) {
-                Ok(shapes) => rows.push((tracker.name.clone(), shapes)),
-                Err(error) if rows.is_empty() => return Err(error),
-                Err(error) => {
-                    let line = format!("Not measured: {}: {error:#}.\n\n", tracker.name);
-                    failures.push_str(&line);
-                }
-            }
-        }
-        let table = table::memory(SHAPES, &rows);
-        Ok(format!("### Memory, bytes a peer\n\n{table}{failures}"))
-    }
-
-    fn memory_of(&self, tracker: &Tracker, cores: &[usize]) -> Result<Vec<Vec<f64>>> {
-        let mut shapes = Vec::new();
-        for shape in SHAPES {
-            let mut bytes = Vec::new();
-            for &(torrents, peers) in shape.fills {
-                let population = self.population(torrents, peers, shape.spread)?;
-                let server = tracker.start(self.port, NUM_WANT, cores)?;
-                let mix = Mix { connects: 0, announces: 1, scrapes: 0 };
-                let load = self.udp(tracker, mix, Pace::Closed, &server);
-                let grown = udp::growth_bytes(&load, &population, server.pid())
-                    .with_context(|| format!("filling {}", tracker.name))?;
-                bytes.push(grown as f64 / population.peers() as f64);
-            }
-            eprintln!("{}: {}: {bytes:.1?} bytes a peer", tracker.name, shape.title);
-            shapes.push(bytes);
-        }
-        Ok(shapes)
+        ensure!(wrong == 0, "{}: {wrong} wrong answers", case.title);
+        results.cases.push((case.name, rows));
+        Ok(())
     }
 
     /// Measures again what other processes disturbed, until the patience is used up.
-    fn undisturbed(
-        &mut self,
-        tracker: usize,
-        scenario: &Scenario,
-        population: &Population,
-        cores: &[usize],
-    ) -> Result<Figures> {
+    fn undisturbed(&self, measure: impl Fn() -> Result<Figures>) -> Result<Figures> {
         loop {
-            self.wait_for_quiet()?;
             let start = monotonic_coarse_nanos();
-            let figures = self.measure(tracker, scenario, population, cores)?;
-            let foreign_cores = figures.foreign_cores();
-            if foreign_cores <= DISTURBED_CORES_MIN
-                || self.quiet_secs_max <= 0.0
-                || figures.wrong_total() > 0
+            let figures = measure()?;
+            let (foreign_cores, patience) = (figures.foreign_cores(), self.quiet_secs_max.get());
+            if foreign_cores <= DISTURBED_CORES_MIN || patience <= 0.0 || figures.wrong_total() > 0
             {
                 return Ok(figures);
             }
             eprintln!("other processes used {foreign_cores:.2} cores: once more");
-            self.quiet_secs_max -= secs_since(start);
+            self.quiet_secs_max.set(patience - secs_since(start));
+            self.wait_for_quiet()?;
         }
     }
 
-    fn measure(
-        &self,
-        tracker: usize,
-        scenario: &Scenario,
-        population: &Population,
-        cores: &[usize],
-    ) -> Result<Figures> {
-        let tracker = &self.trackers[tracker];
-        let server = tracker.start(self.port, scenario.answered_peers, cores)?;
-        let figures = match scenario.load {
-            Load::Udp(mix) => udp::run(&self.udp(tracker, mix, scenario.pace, &server), population),
+    /// Loads a tracker once, from all its generators at the same time.
+    pub(crate) fn measure(&self, runner: &Runner<'_>, case: &Case) -> Result<Figures> {
+        let population = runner.population;
+        let figures = match case.load {
+            Load::Udp(mix) => {
+                let load = self.udp(runner, mix, case.pace);
+                on_all(&runner.generators, || udp::measure(&load, population))
+            }
             Load::Http { reuse, announces, scrapes } => {
-                let load = HttpLoad {
-                    target: self.target(tracker),
-                    pace: scenario.pace,
-                    reuse,
-                    announces,
-                    scrapes,
-                    num_want: NUM_WANT,
-                    check: tracker.check(),
-                    warm_up_secs: self.warm_up_secs(),
-                    secs: self.secs,
-                    server: Some(server.pid()),
-                };
-                http::run(&load, population)
+                let load = self.http(runner, reuse, (announces, scrapes), case.pace);
+                on_all(&runner.generators, || http::measure(&load, population))
             }
         };
-        let figures = figures.with_context(|| format!("measuring {}", tracker.name))?;
+        let figures = figures.with_context(|| format!("measuring {}", runner.name))?;
         if figures.counts.announces == 0 {
-            bail!("{} answered no announce well: {}", tracker.name, figures.complaints());
+            bail!("{} answered no announce well: {}", runner.name, figures.complaints());
         }
         Ok(figures)
     }
 
-    fn udp(&self, tracker: &Tracker, mix: Mix, pace: Pace, server: &Server) -> UdpLoad {
+    pub(crate) fn udp(&self, runner: &Runner<'_>, mix: Mix, pace: Pace) -> UdpLoad {
         UdpLoad {
-            target: self.target(tracker),
+            target: runner.target,
             pace,
-            window: WINDOW,
+            window: runner.window,
             mix,
             num_want: NUM_WANT,
-            check: tracker.check(),
+            check: runner.tracker.check(),
             warm_up_secs: self.warm_up_secs(),
             secs: self.secs,
-            server: Some(server.pid()),
+            from_sent: false,
+            server: Some(runner.server.pid()),
         }
     }
 
-    fn target(&self, tracker: &Tracker) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, tracker.port.unwrap_or(self.port)).into()
+    fn http(
+        &self,
+        runner: &Runner<'_>,
+        reuse: http::Reuse,
+        (announces, scrapes): (u32, u32),
+        pace: Pace,
+    ) -> HttpLoad {
+        HttpLoad {
+            target: runner.target,
+            pace,
+            reuse,
+            announces,
+            scrapes,
+            num_want: NUM_WANT,
+            check: runner.tracker.check(),
+            warm_up_secs: self.warm_up_secs(),
+            secs: self.secs,
+            server: Some(runner.server.pid()),
+        }
     }
 
     fn warm_up_secs(&self) -> f64 {
-        if self.smoke { 0.1 } else { 1.0 }
+        if self.smoke { 0.1 } else { 0.5 }
     }
 
     /// Waits until other processes leave the machine alone, or until the patience is used up.
-    fn wait_for_quiet(&mut self) -> Result<()> {
-        while self.quiet_secs_max > 0.0 {
+    pub(crate) fn wait_for_quiet(&self) -> Result<()> {
+        while self.quiet_secs_max.get() > 0.0 {
             let (before, start) = (machine_cpu_secs()?, monotonic_coarse_nanos());
             sleep(Duration::from_secs(1));
             let secs = secs_since(start);
@@ -310,14 +435,33 @@ impl Comparison {
             if cores <= QUIET_CORES_MAX {
                 return Ok(());
             }
-            self.quiet_secs_max -= secs;
+            self.quiet_secs_max.set(self.quiet_secs_max.get() - secs);
         }
         Ok(())
     }
 }
 
-fn secs_since(start_nanos: u64) -> f64 {
+/// The line that tells why there are no figures of a tracker.
+pub(crate) fn not_measured(name: &str, error: &anyhow::Error) -> String {
+    eprintln!("{name}: {error:#}");
+    format!("Not measured: {name}: {error:#}.\n\n")
+}
+
+pub(crate) fn secs_since(start_nanos: u64) -> f64 {
     (monotonic_coarse_nanos() - start_nanos) as f64 / 1e9
+}
+
+/// Does the same on several cores at once and adds up what was counted.
+fn on_all(cores: &[usize], work: impl Fn() -> Result<Figures> + Sync) -> Result<Figures> {
+    let work = &work;
+    let all: Result<Vec<Figures>> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            cores.iter().map(|&core| scope.spawn(move || on_core(Some(core), work))).collect();
+        let done = threads.into_iter().map(|thread| thread.join());
+        done.map(|done| done.unwrap_or_else(|_| bail!("a generator panicked"))).collect()
+    });
+    let added = all?.into_iter().reduce(|sum, more| sum.with(&more));
+    added.context("a generator needs a core")
 }
 
 fn keep(rows: &mut Vec<Row>, name: &str, figures: Figures) {
@@ -342,11 +486,38 @@ mod tests {
     }
 
     #[test]
+    fn unknown_name_is_told_the_known_ones() {
+        let comparison = Comparison {
+            trackers: vec![Tracker::parse("a=b", Part::All).unwrap()],
+            smoke: false,
+            only: vec!["sweep".to_owned(), "swep".to_owned()],
+            rounds: 1,
+            secs: 0.0,
+            shrink: 1,
+            quiet_secs_max: Cell::new(0.0),
+            port: Cell::new(0),
+            cores: vec![0],
+        };
+        assert!(comparison.wants("sweep") && !comparison.wants("large"));
+        let error = comparison.run().unwrap_err().to_string();
+        assert!(error.contains("\"swep\"") && error.contains("sweep, scaling"), "{error}");
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut all = names();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
     fn every_kind_of_tracker_has_a_scenario_or_a_fill() {
         for part in [Part::All, Part::Udp, Part::Http, Part::Small, Part::Memory] {
             let tracker = Tracker::parse("a=b", part).unwrap();
             let measured = FULL.iter().any(|scenario| tracker.takes_part(scenario));
-            assert!(measured || tracker.fills());
+            assert!(measured || tracker.is_measured_for_memory());
         }
     }
 }

@@ -113,7 +113,7 @@ impl Moment {
 /// How long answers took in the window, and what the generator itself did with its time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timing {
-    /// From the moment a request was due.
+    /// From the moment a request was due, or was sent if that was asked for.
     pub(crate) latency: Quantiles,
     /// How late requests were sent; zero for a closed loop.
     pub(crate) lag: Quantiles,
@@ -158,6 +158,14 @@ impl Figures {
             server_cpu_secs,
             server_resident_bytes: server.map_or(Ok(0), process::resident_bytes)?,
         })
+    }
+
+    /// Two generators that loaded the same tracker at the same time; the watch is that of `self`.
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        self.counts.add(&other.counts);
+        self.fill.add(&other.fill);
+        self.timing.spun_secs += other.timing.spun_secs;
+        self
     }
 
     /// The figure to trust: it does not follow the speed of the generator.

@@ -60,33 +60,62 @@ pub(crate) struct HttpLoad {
 /// # Errors
 /// What the system reports, and a tracker that does not answer; wrong answers are only counted.
 pub(crate) fn run(load: &HttpLoad, population: &Population) -> Result<Figures> {
+    let mut clients = clients(load, population)?;
+    announce_all(&mut clients)?;
+    measured(&mut clients, load)
+}
+
+/// Announces every peer once, over kept connections, and returns what was counted.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn fill(load: &HttpLoad, population: &Population) -> Result<Counts> {
+    let mut clients = clients(load, population)?;
+    announce_all(&mut clients)?;
+    Ok(total(&clients))
+}
+
+/// Measures a tracker that was filled before.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure(load: &HttpLoad, population: &Population) -> Result<Figures> {
+    measured(&mut clients(load, population)?, load)
+}
+
+fn clients<'a>(load: &HttpLoad, population: &'a Population) -> Result<Vec<Client<'a>>> {
     ensure!(load.announces + load.scrapes > 0, "the mix is empty");
-    let mut clients: Vec<Client<'_>> = population
-        .lists
-        .iter()
-        .enumerate()
-        .map(|(index, peers)| Client::new(index, peers, load, population.sources))
-        .collect();
+    let lists = population.lists.iter().enumerate();
+    let mut clients: Vec<Client<'a>> =
+        lists.map(|(index, peers)| Client::new(index, peers, load, population.sources)).collect();
     clients[0].wait_for_acceptance()?;
-    phase(&mut clients, |client| {
+    Ok(clients)
+}
+
+fn announce_all(clients: &mut [Client<'_>]) -> Result<()> {
+    phase(clients, |client| {
         let peers = client.peers;
         client.reuse = Reuse::KeepAlive;
         peers.iter().try_for_each(|&peer| client.request(Request::Announce(peer), clock::nanos()))
-    })?;
-    mixed(&mut clients, load, load.warm_up_secs)?;
+    })
+}
+
+/// Loads the tracker, first without and then with the watch running.
+fn measured(clients: &mut [Client<'_>], load: &HttpLoad) -> Result<Figures> {
+    mixed(clients, load, load.warm_up_secs)?;
     clients.iter_mut().for_each(Client::forget_times);
-    let before = total(&clients);
+    let before = total(clients);
     let begin = Moment::now(load.server)?;
-    mixed(&mut clients, load, load.secs)?;
+    mixed(clients, load, load.secs)?;
     let end = Moment::now(load.server)?;
     let (mut latencies, mut lags) = (Latencies::new(), Latencies::new());
-    for client in &clients {
+    for client in clients.iter() {
         latencies.add(&client.latencies);
         lags.add(&client.lags);
     }
     let (latency, lag) = (latencies.quantiles(), lags.quantiles());
     let timing = Timing { latency, lag, spun_secs: 0.0 };
-    Figures::new((begin, end), (before, total(&clients)), timing, load.server)
+    Figures::new((begin, end), (before, total(clients)), timing, load.server)
 }
 
 fn mixed(clients: &mut [Client<'_>], load: &HttpLoad, secs: f64) -> Result<()> {

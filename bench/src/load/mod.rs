@@ -2,12 +2,16 @@
 //!
 //! How a tracker is loaded and compared is in the modules.
 
+mod aging;
 mod answer;
 mod arguments;
 mod clock;
 mod compare;
 mod figures;
+mod fills;
+mod goals;
 mod http;
+mod itself;
 mod latency;
 mod mmsg;
 mod null;
@@ -26,6 +30,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use skep_net::affinity::available_cores;
 
 use crate::load::answer::Check;
 use crate::load::arguments::Arguments;
@@ -39,7 +44,7 @@ use crate::load::server::Server;
 use crate::load::udp::{Mix, UdpLoad};
 
 const USAGE: &str = "\
-usage: skep-bench udp|http|null|hashes|compare [--flag=value ...]
+usage: skep-bench udp|http|null|hashes|skep|compare [--flag=value ...]
 
 udp, http: load a running tracker
   --target=127.0.0.1:1337   where it listens
@@ -57,17 +62,24 @@ http only
 
 null udp, null http: answer with constants, by the system calls of skep
   --port=1337 --peers=30    peers in the answer to an announce
+  --workers=1               threads, over UDP
 
 hashes: print the info hashes of the torrents in hexadecimal, for trackers that want a list
   --torrents=1000
 
-compare: start trackers in turn, each on a core of its own
-  --tracker='name=command'  command with {port}; the first is held against the others
+skep: run the tracker itself, with its own flags, and move its clock ahead by the seconds in each
+line of standard input, answered by the number of its peers just before
+
+compare: trackers in turn, server and generator each on a core of its own
+  --tracker='name=command'  command with {port}, and {workers} where the number of threads belongs;
+                            the first is held against the others
   --udp-tracker=, --http-tracker=
                             the same for one that answers only one of them
   --small-tracker=          the same for one that cannot hold a million torrents
   --memory-tracker=         the same for one of which only the memory is measured
-  --port=7969 --rounds=5 --secs=5 --smoke=true|false
+  --aging-tracker=          the same for one as started by skep-bench skep, for the sweep
+  --only=NAME[,NAME]        some measurements instead of all
+  --port=7969 --rounds=5 --secs=3 --smoke=true|false
   --shrink=1                divides torrents and peers
   --quiet-secs-max=0        how long to wait for other processes and repeat in all
 ";
@@ -86,6 +98,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<()> {
             null(protocol.as_deref(), Arguments::new(words)?)
         }
         Some("hashes") => hashes(Arguments::new(words)?),
+        Some("skep") => aging::run(words),
         Some("compare") => compare(Arguments::new(words)?),
         Some("help" | "--help" | "-h") | None => {
             eprint!("{USAGE}");
@@ -118,6 +131,7 @@ fn udp(mut arguments: Arguments) -> Result<Figures> {
         check: arguments.or("check", Check::Full)?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
         secs: arguments.or("secs", 5.0)?,
+        from_sent: false,
         server: arguments.optional("server-pid")?,
     };
     arguments.finish()?;
@@ -155,9 +169,10 @@ fn pace(arguments: &mut Arguments) -> Result<Pace> {
 fn null(protocol: Option<&str>, mut arguments: Arguments) -> Result<()> {
     let port = arguments.or("port", default_target().port())?;
     let peers = arguments.or("peers", 30)?;
+    let workers = arguments.or("workers", 1)?;
     arguments.finish()?;
     match protocol {
-        Some("udp") => null::udp(port, peers),
+        Some("udp") => null::udp(port, peers, workers),
         Some("http") => null::http(port, peers),
         _ => bail!("null must be null udp or null http"),
     }
@@ -184,6 +199,7 @@ fn compare(mut arguments: Arguments) -> Result<()> {
         ("http-tracker", Part::Http),
         ("small-tracker", Part::Small),
         ("memory-tracker", Part::Memory),
+        ("aging-tracker", Part::Aging),
     ];
     let mut trackers = Vec::new();
     for (flag, part) in kinds {
@@ -194,14 +210,17 @@ fn compare(mut arguments: Arguments) -> Result<()> {
     if !smoke && !trackers.is_empty() {
         trackers.splice(1..1, floors()?);
     }
+    let only: String = arguments.or("only", String::new())?;
     let comparison = Comparison {
         trackers,
         smoke,
-        port: arguments.or("port", 7969)?,
+        only: only.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        port: arguments.or("port", 7969)?.into(),
         rounds: arguments.or("rounds", 5)?,
-        secs: arguments.or("secs", 5.0)?,
+        secs: arguments.or("secs", 3.0)?,
         shrink: arguments.or("shrink", 1)?,
-        quiet_secs_max: arguments.or("quiet-secs-max", 0.0)?,
+        quiet_secs_max: arguments.or("quiet-secs-max", 0.0)?.into(),
+        cores: available_cores(),
     };
     arguments.finish()?;
     Server::end_with_process()?;
@@ -209,12 +228,14 @@ fn compare(mut arguments: Arguments) -> Result<()> {
     Ok(std::io::stdout().write_all(tables.as_bytes())?)
 }
 
+const FLOOR_FLAGS: &str = "--port={port} --peers={peers} --workers={workers}";
+
 /// This very program as responders, to hold trackers against.
 fn floors() -> Result<[Tracker; 2]> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let tracker = |protocol: &str, part| Tracker {
         name: "null responder".to_owned(),
-        command: format!("{} null {protocol} --port={{port}} --peers={{peers}}", program.display()),
+        command: format!("{} null {protocol} {FLOOR_FLAGS}", program.display()),
         port: None,
         part,
     };

@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use skep_net::udp::{Batch, DATAGRAM_BYTES_MAX, UdpOptions, UdpSocket, wait_any};
 use skep_proto::peer_addr::IPV4_BYTES;
 use skep_proto::udp::{
@@ -31,20 +31,33 @@ const HEAD_BYTES: usize = 1024;
 /// The most peers that an answer has room for.
 const PEERS_MAX: usize = (DATAGRAM_BYTES_MAX - ANNOUNCE_HEADER_BYTES) / IPV4_BYTES;
 
-/// Answers datagrams until the process ends.
+/// Answers datagrams until the process ends, on one socket for each worker.
 ///
 /// # Errors
 /// What the system reports.
-pub(crate) fn udp(port: u16, peers: usize) -> Result<()> {
+pub(crate) fn udp(port: u16, peers: usize, workers: usize) -> Result<()> {
     ensure!(peers <= PEERS_MAX, "an answer has room for {PEERS_MAX} peers");
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let mut socket = UdpSocket::bind(&UdpOptions {
+    let options = UdpOptions {
         receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
         send_buffer_bytes: SEND_BUFFER_BYTES,
+        reuse_port: workers > 1,
         ..UdpOptions::new(address)
+    };
+    let sockets: io::Result<Vec<UdpSocket>> =
+        (0..workers).map(|_| UdpSocket::bind(&options)).collect();
+    let sockets = sockets.with_context(|| format!("cannot bind {address}"))?;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = sockets
+            .into_iter()
+            .map(|socket| scope.spawn(move || answer_datagrams(socket, &Answers::new(peers))))
+            .collect();
+        let mut ended = threads.into_iter().map(|thread| thread.join());
+        ended.try_for_each(|end| end.unwrap_or_else(|_| bail!("a worker panicked")))
     })
-    .with_context(|| format!("cannot bind {address}"))?;
-    let answers = Answers::new(peers);
+}
+
+fn answer_datagrams(mut socket: UdpSocket, answers: &Answers) -> Result<()> {
     let mut batch = Batch::new(BATCH);
     loop {
         let _ = wait_any(&[&socket], WAIT_MAX)?;

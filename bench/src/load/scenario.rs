@@ -1,4 +1,4 @@
-//! What trackers are compared by: the loads, and the fills after which their memory is read.
+//! What is measured: the loads, and the fills after which memory is read.
 //!
 //! Constants only; how they are run is in `compare`.
 
@@ -17,19 +17,33 @@ pub(crate) enum Load {
     Http { reuse: Reuse, announces: u32, scrapes: u32 },
 }
 
-/// One comparison.
+/// One population, announced to every tracker once, and the loads that follow.
 pub(crate) struct Scenario {
-    pub(crate) title: &'static str,
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
     pub(crate) spread: Spread,
-    pub(crate) load: Load,
-    pub(crate) pace: Pace,
     /// Peers in an answer on average, for responders that give a constant one.
     pub(crate) answered_peers: u32,
+    pub(crate) cases: &'static [Case],
 }
 
 impl Scenario {
+    pub(crate) fn is_http(&self) -> bool {
+        self.cases.iter().any(|case| matches!(case.load, Load::Http { .. }))
+    }
+}
+
+/// One load, and the table that comes of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    /// What it is called on the command line.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) load: Load,
+    pub(crate) pace: Pace,
+}
+
+impl Case {
     pub(crate) fn is_http(&self) -> bool {
         matches!(self.load, Load::Http { .. })
     }
@@ -39,118 +53,190 @@ impl Scenario {
     }
 }
 
-const HALF_CONNECTS: Load = Load::Udp(Mix { connects: 1, announces: 1, scrapes: 0 });
+pub(crate) const HALF: Mix = Mix { connects: 1, announces: 1, scrapes: 0 };
+const HALF_CONNECTS: Load = Load::Udp(HALF);
+
+/// What has a form of its own, by the names of the command line.
+pub(crate) const MEMORY: &str = "memory";
+pub(crate) const SWEEP: &str = "sweep";
+
+/// Every name of the command line.
+pub(crate) fn names() -> Vec<&'static str> {
+    let cases = FULL.iter().flat_map(|scenario| scenario.cases);
+    let own = [MEMORY, LARGE.name, SWEEP, SCALING.name, FLOOR_SCALING.name];
+    cases.map(|case| case.name).chain(own).collect()
+}
 
 const fn announces(reuse: Reuse) -> Load {
     Load::Http { reuse, announces: 1, scrapes: 0 }
 }
 
-/// The whole comparison.
+/// The comparison with other trackers.
 pub(crate) const FULL: &[Scenario] = &[
     Scenario {
-        title: "UDP, half connects and half announces, peers spread by 1/rank",
         torrents: 1_000_000,
         peers: 2_000_000,
         spread: Spread::Rank,
-        load: HALF_CONNECTS,
-        pace: Pace::Closed,
         answered_peers: 10,
+        cases: &[
+            Case {
+                name: "udp-rank",
+                title: "UDP, half connects and half announces, peers spread by 1/rank",
+                load: HALF_CONNECTS,
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "udp-open",
+                title: "UDP, open loop of 40,000 requests a second: connects, announces and scrapes",
+                load: Load::Udp(Mix { connects: 4, announces: 5, scrapes: 1 }),
+                pace: Pace::Open { per_sec: 40_000.0 },
+            },
+        ],
     },
     Scenario {
-        title: "UDP, half connects and half announces, two peers a torrent",
         torrents: 1_000_000,
         peers: 2_000_000,
         spread: Spread::Even,
-        load: HALF_CONNECTS,
-        pace: Pace::Closed,
         answered_peers: 1,
+        cases: &[Case {
+            name: "udp-pairs",
+            title: "UDP, half connects and half announces, two peers a torrent",
+            load: HALF_CONNECTS,
+            pace: Pace::Closed,
+        }],
     },
     Scenario {
-        title: "UDP, half connects and half announces, every answer full",
         torrents: 10_000,
         peers: 500_000,
         spread: Spread::Even,
-        load: HALF_CONNECTS,
-        pace: Pace::Closed,
         answered_peers: 30,
+        cases: &[Case {
+            name: "udp-full",
+            title: "UDP, half connects and half announces, every answer full",
+            load: HALF_CONNECTS,
+            pace: Pace::Closed,
+        }],
     },
     Scenario {
-        title: "UDP, open loop of 40,000 requests a second: connects, announces and scrapes",
-        torrents: 1_000_000,
-        peers: 2_000_000,
+        torrents: 2000,
+        peers: 40_000,
         spread: Spread::Rank,
-        load: Load::Udp(Mix { connects: 4, announces: 5, scrapes: 1 }),
-        pace: Pace::Open { per_sec: 40_000.0 },
-        answered_peers: 10,
-    },
-    Scenario {
-        title: "HTTP, a new connection for each announce",
-        torrents: 10_000,
-        peers: 200_000,
-        spread: Spread::Rank,
-        load: announces(Reuse::Never),
-        pace: Pace::Closed,
         answered_peers: 24,
-    },
-    Scenario {
-        title: "HTTP, kept connections",
-        torrents: 10_000,
-        peers: 200_000,
-        spread: Spread::Rank,
-        load: announces(Reuse::KeepAlive),
-        pace: Pace::Closed,
-        answered_peers: 24,
-    },
-    Scenario {
-        title: "HTTP, open loop of 2,000 requests a second: announces and scrapes, kept connections",
-        torrents: 10_000,
-        peers: 200_000,
-        spread: Spread::Rank,
-        load: Load::Http { reuse: Reuse::KeepAlive, announces: 9, scrapes: 1 },
-        pace: Pace::Open { per_sec: 2000.0 },
-        answered_peers: 24,
+        cases: &[
+            Case {
+                name: "http-new",
+                title: "HTTP, a new connection for each announce",
+                load: announces(Reuse::Never),
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "http-kept",
+                title: "HTTP, kept connections",
+                load: announces(Reuse::KeepAlive),
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "http-open",
+                title: "HTTP, open loop of 2,000 requests a second: announces and scrapes, kept \
+                        connections",
+                load: Load::Http { reuse: Reuse::KeepAlive, announces: 9, scrapes: 1 },
+                pace: Pace::Open { per_sec: 2000.0 },
+            },
+        ],
     },
 ];
 
 /// Small enough for every test run; what it shows is that answers are right.
 pub(crate) const SMOKE: &[Scenario] = &[
     Scenario {
-        title: "UDP, connects, announces and scrapes",
         torrents: 1000,
         peers: 20_000,
         spread: Spread::Rank,
-        load: Load::Udp(Mix { connects: 2, announces: 4, scrapes: 1 }),
-        pace: Pace::Closed,
         answered_peers: 24,
+        cases: &[
+            Case {
+                name: "udp",
+                title: "UDP, connects, announces and scrapes",
+                load: Load::Udp(Mix { connects: 2, announces: 4, scrapes: 1 }),
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "udp-open",
+                title: "UDP, open loop",
+                load: Load::Udp(Mix { connects: 2, announces: 4, scrapes: 1 }),
+                pace: Pace::Open { per_sec: 5000.0 },
+            },
+        ],
     },
     Scenario {
-        title: "UDP, open loop",
-        torrents: 1000,
-        peers: 20_000,
-        spread: Spread::Even,
-        load: Load::Udp(Mix { connects: 2, announces: 4, scrapes: 1 }),
-        pace: Pace::Open { per_sec: 5000.0 },
-        answered_peers: 19,
-    },
-    Scenario {
-        title: "HTTP, a new connection for each request",
         torrents: 100,
         peers: 2000,
         spread: Spread::Rank,
-        load: Load::Http { reuse: Reuse::Never, announces: 3, scrapes: 1 },
-        pace: Pace::Closed,
         answered_peers: 24,
-    },
-    Scenario {
-        title: "HTTP, kept connections, open loop",
-        torrents: 100,
-        peers: 2000,
-        spread: Spread::Rank,
-        load: Load::Http { reuse: Reuse::KeepAlive, announces: 3, scrapes: 1 },
-        pace: Pace::Open { per_sec: 1000.0 },
-        answered_peers: 24,
+        cases: &[
+            Case {
+                name: "http-new",
+                title: "HTTP, a new connection for each request",
+                load: Load::Http { reuse: Reuse::Never, announces: 3, scrapes: 1 },
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "http-open",
+                title: "HTTP, kept connections, open loop",
+                load: Load::Http { reuse: Reuse::KeepAlive, announces: 3, scrapes: 1 },
+                pace: Pace::Open { per_sec: 1000.0 },
+            },
+        ],
     },
 ];
+
+/// Few torrents against many, with as many peers in each.
+pub(crate) const LARGE: Case = Case {
+    name: "large",
+    title: "UDP, announces, three peers a torrent: few torrents against many",
+    load: Load::Udp(Mix { connects: 0, announces: 1, scrapes: 0 }),
+    pace: Pace::Closed,
+};
+
+/// How many torrents the two trackers of [`LARGE`] hold, and what they are called.
+pub(crate) const LARGE_TORRENTS: [(&str, u32); 2] = [(FEW, 10_000), (MANY, 10_000_000)];
+pub(crate) const MANY: &str = "10 M torrents";
+pub(crate) const FEW: &str = "10 k torrents";
+pub(crate) const LARGE_PEERS_A_TORRENT: u32 = 3;
+
+/// One worker against two, with as much load on each.
+pub(crate) const SCALING: Case = Case {
+    name: "scaling",
+    title: "Scaling: two workers against one",
+    load: HALF_CONNECTS,
+    pace: Pace::Closed,
+};
+
+/// The same for the null responder.
+pub(crate) const FLOOR_SCALING: Case = Case {
+    name: "scaling-floor",
+    title: "Scaling of the null responder: two threads against one",
+    ..SCALING
+};
+
+/// The population of [`SCALING`]: that of the first scenario.
+pub(crate) const SCALING_ANSWERED_PEERS: u32 = 10;
+pub(crate) const SCALING_PEERS: (u32, u32, Spread) = (1_000_000, 2_000_000, Spread::Rank);
+pub(crate) const TWO_WORKERS: &str = "2 workers";
+pub(crate) const ONE_WORKER: &str = "1 worker";
+
+/// Torrents and peers of which all fall silent at once.
+pub(crate) const SWEPT: (u32, u32, Spread) = (1_000_000, 10_000_000, Spread::Rank);
+
+/// How far the clock is moved: more than the time to live by default.
+pub(crate) const SWEPT_AFTER_SECS: u32 = 4000;
+
+/// How long answers are watched then: longer than a sweep takes, the time between two of which is
+/// told to the tracker by its command.
+pub(crate) const SWEEP_SECS: f64 = 16.0;
+
+/// How often all peers fall silent at the most: each time they must be announced again.
+pub(crate) const SWEEPS_MAX: usize = 3;
 
 /// Fills of one kind, each of a tracker that was just started.
 pub(crate) struct Shape {

@@ -24,8 +24,13 @@ use crate::load::system::{PreciseSleep, Waiter, thread_cpu_nanos};
 const STALL_NANOS_MAX: u64 = 5_000_000_000;
 /// How often lost requests are looked for.
 const GIVE_UP_NANOS: u64 = 50_000_000;
-/// Requests of an open loop that follow each other from the same source.
-const RUN: u64 = 8;
+/// After how long a fill asks for new connection ids; a second later than this is promised nowhere.
+const CONNECTION_NANOS: u64 = 50_000_000_000;
+/// Requests of an open loop that follow each other from the same source, at any rate.
+const RUN_MIN: u64 = 8;
+const RUN_MAX: u64 = 64;
+/// So much of an open loop comes from the same source, so that high rates have large batches too.
+const RUN_SECS: f64 = 2e-4;
 /// Connects that let a tracker touch its buffers before its memory is measured.
 const FIRST_CONNECTS_SECS: f64 = 0.2;
 
@@ -50,6 +55,9 @@ pub(crate) struct UdpLoad {
     /// Load before the window is timed.
     pub(crate) warm_up_secs: f64,
     pub(crate) secs: f64,
+    /// Whether a latency counts from when a request was sent instead of when it was due: what the
+    /// tracker took, whatever kept the generator from sending in time.
+    pub(crate) from_sent: bool,
     /// Process of the tracker, for its accounts.
     pub(crate) server: Option<u32>,
 }
@@ -61,21 +69,25 @@ pub(crate) struct UdpLoad {
 pub(crate) fn run(load: &UdpLoad, population: &Population) -> Result<Figures> {
     let mut generator = Generator::new(load, population)?;
     generator.fill()?;
-    generator.mixed(load.pace, load.warm_up_secs)?;
-    generator.forget_times();
-    let before = generator.counts;
-    let begin = Moment::now(load.server)?;
-    generator.mixed(load.pace, load.secs)?;
-    let end = Moment::now(load.server)?;
-    if load.pace != Pace::Closed {
-        generator.settle()?;
-    }
-    let timing = Timing {
-        latency: generator.latencies.quantiles(),
-        lag: generator.lags.quantiles(),
-        spun_secs: generator.spun_nanos as f64 / 1e9,
-    };
-    Figures::new((begin, end), (before, generator.counts), timing, load.server)
+    generator.measure(load)
+}
+
+/// Announces every peer once and returns what was counted.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn fill(load: &UdpLoad, population: &Population) -> Result<Counts> {
+    let mut generator = Generator::new(load, population)?;
+    generator.fill()?;
+    Ok(generator.counts)
+}
+
+/// Measures a tracker that was filled before.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn measure(load: &UdpLoad, population: &Population) -> Result<Figures> {
+    Generator::new(load, population)?.measure(load)
 }
 
 /// Fills a tracker with every peer once and tells by how many bytes its resident memory grew.
@@ -109,6 +121,8 @@ enum Phase {
 struct Generator<'a> {
     mix: Mix,
     window: usize,
+    run: u64,
+    from_sent: bool,
     phase: Phase,
     /// Requests of the mix made so far.
     turn: u32,
@@ -122,6 +136,8 @@ struct Generator<'a> {
     lags: Latencies,
     spun_nanos: u64,
     gave_up_nanos: u64,
+    /// Which sources are to ask for a new connection id while filling.
+    connects_due: Vec<bool>,
     inbox: Datagrams,
     outbox: Datagrams,
 }
@@ -141,6 +157,11 @@ impl<'a> Generator<'a> {
         Ok(Self {
             mix: load.mix,
             window: load.window,
+            run: match load.pace {
+                Pace::Open { per_sec } => ((per_sec * RUN_SECS) as u64).clamp(RUN_MIN, RUN_MAX),
+                Pace::Closed => RUN_MIN,
+            },
+            from_sent: load.from_sent,
             phase: Phase::Fill,
             turn: 0,
             writer,
@@ -151,17 +172,42 @@ impl<'a> Generator<'a> {
             lags: Latencies::new(),
             spun_nanos: 0,
             gave_up_nanos: 0,
+            connects_due: vec![false; population.lists.len()],
             inbox: Datagrams::new(),
             outbox: Datagrams::new(),
         })
+    }
+
+    /// Loads the tracker, first without and then with the watch running.
+    fn measure(&mut self, load: &UdpLoad) -> Result<Figures> {
+        self.mixed(load.pace, load.warm_up_secs)?;
+        self.forget_times();
+        let before = self.counts;
+        let begin = Moment::now(load.server)?;
+        self.mixed(load.pace, load.secs)?;
+        let end = Moment::now(load.server)?;
+        if load.pace != Pace::Closed {
+            self.settle()?;
+        }
+        let timing = Timing {
+            latency: self.latencies.quantiles(),
+            lag: self.lags.quantiles(),
+            spun_secs: self.spun_nanos as f64 / 1e9,
+        };
+        Figures::new((begin, end), (before, self.counts), timing, load.server)
     }
 
     /// Announces every peer once.
     fn fill(&mut self) -> Result<()> {
         self.phase = Phase::Fill;
         let mut progress = (0, clock::nanos());
+        let mut connected_nanos = clock::nanos();
         while self.sources.iter().any(Source::is_filling) {
             let now = self.closed_round()?;
+            if now > connected_nanos + CONNECTION_NANOS {
+                connected_nanos = now;
+                self.connects_due.fill(true);
+            }
             let (announces, since) = progress;
             if self.counts.announces > announces {
                 progress = (self.counts.announces, now);
@@ -237,7 +283,7 @@ impl<'a> Generator<'a> {
         let sources = self.sources.len() as u64;
         let mut last = None;
         while let Some((number, due)) = schedule.take(now) {
-            let index = (number / RUN % sources) as usize;
+            let index = (number / self.run % sources) as usize;
             if let Some(before) = last.replace(index)
                 && before != index
             {
@@ -245,7 +291,7 @@ impl<'a> Generator<'a> {
             }
             if let Some(request) = self.next_request(index) {
                 self.lags.record(now - due);
-                self.push(index, request, due)?;
+                self.push(index, request, if self.from_sent { now } else { due })?;
             }
         }
         last.map_or(Ok(()), |index| self.flush(index))
@@ -343,6 +389,9 @@ impl<'a> Generator<'a> {
     fn next_request(&mut self, index: usize) -> Option<Request> {
         let source = &mut self.sources[index];
         if self.phase == Phase::Fill {
+            if std::mem::take(&mut self.connects_due[index]) {
+                return Some(Request::Connect);
+            }
             return source.next_unannounced().map(Request::Announce);
         }
         let Mix { connects, announces, scrapes } = self.mix;
@@ -383,7 +432,7 @@ fn slots(load: &UdpLoad, sources: usize) -> Result<usize> {
     ensure!(per_sec > 0.0, "the rate must be above 0");
     // All requests of the time after which they are given up, and of the time until that is seen.
     let secs = (ANSWER_NANOS_MAX + 2 * GIVE_UP_NANOS) as f64 / 1e9;
-    let slots = (per_sec * secs) as usize / sources + 2 * RUN as usize;
+    let slots = (per_sec * secs) as usize / sources + 2 * RUN_MAX as usize;
     ensure!(slots <= SLOTS_MAX, "that rate needs more sources");
     Ok(slots.max(load.window))
 }
@@ -419,6 +468,7 @@ mod tests {
             check: Check::Full,
             warm_up_secs: 0.0,
             secs: 0.1,
+            from_sent: false,
             server: None,
         };
         let done = AtomicBool::new(false);

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::yield_now;
 
@@ -37,6 +38,21 @@ fn comparison() -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("the tests are built with the program")
+}
+
+#[test]
+fn clock_of_the_tracker_inside_moves_and_its_peers_are_told() {
+    let mut tracker = Command::new(env!("CARGO_BIN_EXE_skep-bench"))
+        .args(["skep", "--listen.port=0", "--listen.admin=off", "--listen.workers=1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the tests are built with the program");
+    tracker.stdin.take().unwrap().write_all(b"4000\n0\n").unwrap();
+    // The end of its input is the end of the tracker.
+    let output = tracker.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"0\n0\n");
 }
 
 #[test]

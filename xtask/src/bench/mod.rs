@@ -17,16 +17,22 @@ use self::peers::Peer;
 use self::report::{Machine, Run};
 use crate::{number, shell};
 
-/// One worker, and no limits that the others do not have.
-const SKEP_FLAGS: &str = "--listen.port={port} --listen.admin=off --listen.workers=1 \
+/// No limits that the others do not have; as many workers as a measurement asks for, mostly one.
+const SKEP_FLAGS: &str = "--listen.port={port} --listen.admin=off --listen.workers={workers} \
     --swarm.ports_per_address_max=0 --swarm.new_torrents_per_minute_max=0 \
     --announce.peers_default=30";
 
 /// Added where only the memory is measured: most trackers keep no peer ids.
 const WITHOUT_PEER_IDS: &str = "--swarm.peer_ids=false";
 
-/// Where the search for free ports begins.
+/// Added for the sweep: all that is silent goes within ten seconds instead of a minute.
+const SWEEPING: &str = "--swarm.sweep_interval_secs=10";
+
+/// Where `skep-bench` begins its search for free ports.
 const PORT: u16 = 17_969;
+
+/// Where the search begins for trackers whose port is in a file.
+const FILE_PORT: u16 = 17_900;
 
 /// The first port that Linux hands out by itself.
 const CLIENT_PORT_MIN: u16 = 32_768;
@@ -38,7 +44,16 @@ struct Bounds {
     shrink: u64,
     /// Seconds to spend in all on waiting for other processes and on runs that they disturbed.
     patience: u64,
+    /// Names of some measurements, with commas; all if there are none.
+    only: String,
     peers: Vec<Peer>,
+}
+
+impl Bounds {
+    /// Whether the report is only for a look.
+    fn is_partial(&self) -> bool {
+        self.shrink > 1 || !self.only.is_empty()
+    }
 }
 
 /// Runs the comparison and writes the report, or checks answers for some seconds.
@@ -46,7 +61,14 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     if arguments == ["--smoke"] {
         return smoke();
     }
-    let mut bounds = Bounds { rounds: 5, seconds: 5, shrink: 1, patience: 600, peers: Vec::new() };
+    let mut bounds = Bounds {
+        rounds: 5,
+        seconds: 3,
+        shrink: 1,
+        patience: 300,
+        only: String::new(),
+        peers: Vec::new(),
+    };
     let mut words = arguments.iter();
     while let Some(&word) = words.next() {
         match word {
@@ -54,12 +76,16 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
             "--seconds" => bounds.seconds = number(word, words.next())?,
             "--shrink" => bounds.shrink = number(word, words.next())?,
             "--patience" => bounds.patience = number(word, words.next())?,
+            "--only" => {
+                let names = words.next().context("--only needs names")?;
+                bounds.only = (*names).to_owned();
+            }
             "--peer" => {
                 bounds.peers.push(Peer::parse(words.next().copied().unwrap_or_default())?);
             }
             other => bail!(
-                "bench takes --rounds N, --seconds N, --shrink N, --patience N, --peer NAME=COMMAND \
-                 or --smoke, not {other:?}"
+                "bench takes --rounds N, --seconds N, --shrink N, --patience N, --only NAME[,NAME], \
+                 --peer NAME=COMMAND or --smoke, not {other:?}"
             ),
         }
     }
@@ -70,38 +96,40 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 pub(crate) fn smoke() -> Result<()> {
     build()?;
     let skep = format!("--tracker=skep={}", skep_command());
-    let port = format!("--port={}", free_port(PORT)?);
+    let port = format!("--port={PORT}");
     let rest = ["--smoke=true", "--rounds=1", "--secs=1"];
     shell::run(skep_bench("compare").args([skep, port]).args(rest))
 }
 
 fn full(bounds: Bounds) -> Result<()> {
-    let Bounds { rounds, seconds, shrink, patience, peers: given } = bounds;
     build()?;
-    let port = free_port(PORT)?;
-    let (mut peers, missing) = peers::install(port);
-    peers.extend(given);
+    let (mut peers, missing) = peers::install();
+    peers.extend(bounds.peers.iter().cloned());
     let skep = skep_command();
+    let bench = relative(&shell::target().join("release/skep-bench"));
+    let Bounds { rounds, seconds, shrink, patience, only, .. } = &bounds;
     let mut arguments = vec![
-        format!("--port={port}"),
+        format!("--port={PORT}"),
         format!("--rounds={rounds}"),
         format!("--secs={seconds}"),
         format!("--shrink={shrink}"),
         format!("--quiet-secs-max={patience}"),
+        format!("--only={only}"),
         format!("--tracker=skep={skep}"),
         format!("--memory-tracker=skep, without peer ids={skep} {WITHOUT_PEER_IDS}"),
+        format!("--aging-tracker=skep={bench} skep {SKEP_FLAGS} {SWEEPING}"),
     ];
     arguments.extend(peers.iter().map(Peer::argument));
     let tables = shell::output(skep_bench("compare").args(&arguments))?;
     let date = shell::output(shell::program("date").arg("+%F"))?;
     let date = date.trim();
     let machine = Machine::read()?;
-    let path = if shrink == 1 {
-        shell::root().join(format!("docs/reports/{date}-{}.md", machine.class()))
-    } else {
+    let path = if bounds.is_partial() {
         shell::target().join("bench.md")
+    } else {
+        shell::root().join(format!("docs/reports/{date}-{}.md", machine.class()))
     };
-    let run = Run { date, rounds, seconds, shrink, patience, peers: &peers, missing: &missing };
+    let run = Run { date, bounds: &bounds, peers: &peers, missing: &missing };
     let text = report::write(&run, &machine, &tables)?;
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("wrote {}", relative(&path));

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::bench::{free_port, relative, skep_bench};
+use crate::bench::{FILE_PORT, free_port, relative, skep_bench};
 use crate::shell;
 
 /// What the registry's packages do not say about their release builds: the same as ours.
@@ -32,6 +32,7 @@ server.listen(Number(process.argv[2]))
 ";
 
 /// A tracker that is ready to be started.
+#[derive(Clone)]
 pub(super) struct Peer {
     pub(super) name: String,
     /// The flag by which `skep-bench` learns what it takes part in.
@@ -67,16 +68,18 @@ impl Peer {
 }
 
 /// Installs what can be installed; the rest comes with its reason.
-pub(super) fn install(port: u16) -> (Vec<Peer>, Vec<(&'static str, String)>) {
+pub(super) fn install() -> (Vec<Peer>, Vec<(&'static str, String)>) {
     let recipes: [(&str, &dyn Fn() -> Result<Peer>); 5] = [
         ("aquatic_udp, io_uring", &|| {
+            let port = free_port(FILE_PORT)?;
             aquatic_udp("aquatic_udp, io_uring", "aquatic_udp-uring", "mimalloc,io-uring", port)
         }),
         ("aquatic_udp, mio", &|| {
+            let port = free_port(FILE_PORT + 1)?;
             aquatic_udp("aquatic_udp, mio", "aquatic_udp-mio", "mimalloc", port)
         }),
         ("opentracker", &opentracker),
-        ("aquatic_http", &|| aquatic_http(free_port(port + 1)?)),
+        ("aquatic_http", &|| aquatic_http(free_port(FILE_PORT + 2)?)),
         ("bittorrent-tracker", &bittorrent_tracker),
     ];
     let (mut peers, mut missing) = (Vec::new(), Vec::new());
@@ -107,7 +110,7 @@ fn aquatic_udp(name: &str, root: &str, features: &str, port: u16) -> Result<Peer
         name: name.to_owned(),
         flag: "udp-tracker",
         command: format!("{} -c {}", program(root, "aquatic_udp"), relative(&config)),
-        port: None,
+        port: Some(port),
         origin,
     })
 }

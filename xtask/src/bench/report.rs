@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 
 use crate::bench::peers::Peer;
-use crate::bench::{SKEP_FLAGS, WITHOUT_PEER_IDS};
+use crate::bench::{Bounds, SKEP_FLAGS, SWEEPING, WITHOUT_PEER_IDS};
 use crate::shell;
 
 /// What is told of the machine, and nothing that tells machines of a kind apart.
@@ -50,10 +50,7 @@ impl Machine {
 /// What was run.
 pub(super) struct Run<'a> {
     pub(super) date: &'a str,
-    pub(super) rounds: u64,
-    pub(super) seconds: u64,
-    pub(super) shrink: u64,
-    pub(super) patience: u64,
+    pub(super) bounds: &'a Bounds,
     pub(super) peers: &'a [Peer],
     /// Trackers that this machine could not have, with the reason.
     pub(super) missing: &'a [(&'static str, String)],
@@ -66,14 +63,18 @@ pub(super) fn write(run: &Run<'_>, machine: &Machine, tables: &str) -> Result<St
     let commit = shell::output(shell::program("git").args(["describe", "--always", "--dirty"]));
     let commit = commit.unwrap_or_else(|_| "unknown".to_owned());
     let rustc = shell::output(shell::program("rustc").arg("--version"))?;
-    let Run { date, rounds, seconds, shrink, patience, peers, missing } = run;
+    let Run { date, bounds, peers, missing } = run;
+    let (goals, figures) =
+        tables.split_once(FIGURES).context("skep-bench wrote no table of goals")?;
     let hypervisor = machine.hypervisor.as_deref().unwrap_or("none");
     let mut text = format!(
         "# Benchmark of {date}\n\n\
-         Written by `cargo xtask bench --rounds {rounds} --seconds {seconds} --shrink {shrink} \
-         --patience {patience}`; the next run replaces it.\n\n\
+         Written by `{}`; the next run replaces it.\n\n{}{}\n\n## Versions\n\n\
          | what | version |\n|---|---|\n\
          | skep | {}, commit {} |\n",
+        command(bounds),
+        if bounds.is_partial() { PARTIAL } else { "" },
+        goals.trim_end(),
         skep.trim(),
         commit.trim(),
     );
@@ -93,36 +94,86 @@ pub(super) fn write(run: &Run<'_>, machine: &Machine, tables: &str) -> Result<St
     text.push_str("\n## Commands\n\n```text\n");
     writeln!(text, "skep {SKEP_FLAGS}")?;
     writeln!(text, "skep {SKEP_FLAGS} {WITHOUT_PEER_IDS}")?;
+    writeln!(text, "skep-bench skep {SKEP_FLAGS} {SWEEPING}")?;
     for peer in *peers {
         writeln!(text, "{}", peer.command)?;
     }
     text.push_str("```\n\n");
     text.push_str(METHOD);
-    text.push_str("## Figures\n\n");
-    text.push_str(tables.trim_end());
+    text.push_str(FIGURES);
+    text.push_str(figures.trim_end());
     text.push('\n');
     Ok(text)
 }
 
+/// What was typed, as far as it decides what was measured.
+fn command(bounds: &Bounds) -> String {
+    let Bounds { rounds, seconds, shrink, patience, only, .. } = bounds;
+    let mut command = format!(
+        "cargo xtask bench --rounds {rounds} --seconds {seconds} --shrink {shrink} \
+         --patience {patience}"
+    );
+    if !only.is_empty() {
+        command.push_str(&format!(" --only {only}"));
+    }
+    command
+}
+
+/// Above the tables of `skep-bench`, below the goals.
+const FIGURES: &str = "## Figures\n\n";
+
+const PARTIAL: &str = "\
+This run was partial: some measurements only, or with fewer torrents and peers than the goals name.
+
+";
+
 const METHOD: &str = "\
 ## Method
 
+Goals are judged by the median.
+
+### Runs
+
 Server and generator each have a core of their own.
-Each run starts the tracker anew, announces every peer once, loads it for a second and then for the measured window.
+A tracker is started and filled once for each population: every peer is announced, and the fill is in no figure but the count of wrong answers.
+Then one tracker is loaded while the others have nothing to do, in turn: half a second to warm up, then the measured window.
 The runs of a round follow each other, so that what disturbs the machine disturbs all trackers.
+No tracker forgets a peer meanwhile: times to live are at least twenty minutes, and a scenario takes less.
+A run in which other processes used more than a tenth of a core is measured again, as long as the patience lasts (seconds, in all); after that it counts as it is.
+What other processes used at most is in the last column.
+
+### Load
+
 The load comes from 16 addresses: in a closed loop with 32 requests under way for each over UDP and one over HTTP, in an open loop at a fixed rate.
 All peers are leechers and every announce asks for 30 peers.
 Every answer is checked: transaction id, action or status, length, the peers (of this torrent, not the asker, none twice), the counts.
 A single wrong answer of skep fails the run; those of the others are counted.
 An answer with the asker or a peer twice among its peers counts as an answer and as a wrong one.
 The null responder makes the system calls of skep and gives constant answers, as long as those of the scenario on average, without looking at the requests: the floor.
+
+### Figures
+
 The figure to trust is answers per processor second of the tracker (user and system, from the accounts of its process): it does not follow the speed of the generator.
 A ratio is taken between runs of the same round.
 Latencies of an open loop count from the moment that a request was due; how late the generator was itself stands beside them.
 What the generator spins in a closed loop is not counted as its cost per answer.
 Memory is the growth of the resident set from before the fill, after some connects, to right after it; every shape is filled once.
-A run in which other processes used more than a tenth of a core is measured again, as long as the patience lasts (seconds, in all); after that it counts as it is.
-What other processes used at most is in the last column.
+
+### Scaling
+
+On two cores a generator cannot leave two workers alone, so it leaves one worker alone no more: there is a generator on each of two cores.
+Two workers run on both cores, or one worker on one of them with half the requests under way.
+In both cases every worker shares its core with a generator, has as many requests under way, and gets half of them from its own core and half from the other.
+What differs is that a second worker is there.
+The null responder, measured in the same way, tells how much of the difference is the kernel's.
+
+### Sweep
+
+skep runs inside `skep-bench`, from the same code, with a clock that can be moved: no measurement can wait for the time to live.
+The clock moves at the beginning of a window of an open loop, so that all peers are silent at once, and a sweep of ten seconds removes them.
+The rate is half of what a closed loop reached just before.
+A latency counts from the moment that a request was sent, here: whatever kept the generator from sending in time was not the sweep, and stands beside it.
+The same load on the same peers without a sweep comes first, to show what the machine does by itself.
 
 ";
 

@@ -7,7 +7,7 @@ use super::tree::{File, Tree};
 
 /// Each manifest with the crates of ours that it may name; a new edge needs a decision record.
 const OURS: &[(&str, &[&str])] = &[
-    ("bench/Cargo.toml", &["skep-net", "skep-proto"]),
+    ("bench/Cargo.toml", &["skep", "skep-net", "skep-proto"]),
     ("crates/engine/Cargo.toml", &["skep-proto"]),
     ("crates/net/Cargo.toml", &[]),
     ("crates/proto/Cargo.toml", &[]),
