@@ -9,18 +9,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 use skep_net::affinity::{available_cores, pin_to_core};
 
-use crate::load::system::on_end_signal;
+use crate::load::system::{end_with_this_thread, on_end_signal};
 
 /// The tracker that runs, within reach of the thread that waits for signals.
 static RUNNING: Mutex<Option<Child>> = Mutex::new(None);
 
-/// A running tracker; it is killed when this is dropped and when a signal ends this process.
+/// A running tracker; it is killed when this is dropped and when this process ends in any way.
 pub(crate) struct Server {
     pid: u32,
 }
 
 impl Server {
     /// Starts a command on the first core that this process may use and stays on the last one.
+    ///
+    /// The tracker ends with the thread that calls this, even if that is killed.
     ///
     /// # Errors
     /// The program that cannot be started, or the core that cannot be used.
@@ -35,13 +37,10 @@ impl Server {
         ensure!(running.is_none(), "one tracker at a time");
         // A child begins on the cores of the thread that starts it.
         pin_to_core(first).context("cannot pin the tracker")?;
-        let child = Command::new(program)
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {program}"));
+        let mut tracker = Command::new(program);
+        tracker.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        end_with_this_thread(&mut tracker);
+        let child = tracker.spawn().with_context(|| format!("cannot start {program}"));
         pin_to_core(last).context("cannot pin the generator")?;
         let child = running.insert(child?);
         Ok(Self { pid: child.id() })

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::{mem, ptr};
 
 /// Sockets that are waited for together, known by their place in the list.
@@ -122,6 +124,26 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
     assert_eq!(result, 0, "every Linux has the clock of the own thread");
     used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+}
+
+/// Lets the kernel kill a program when the thread that starts it ends, however that comes about.
+pub(crate) fn end_with_this_thread(command: &mut Command) {
+    let parent = std::process::id();
+    let ask = move || {
+        // SAFETY: plain integers, and a system call that is allowed between fork and exec.
+        let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The parent may have ended before the kernel knew whom to tell.
+        match std::os::unix::process::parent_id() {
+            now if now == parent => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else; it neither
+    // allocates nor takes locks.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Lets sleeps of this thread end when they should, instead of some 50 us later, until dropped.
