@@ -13,6 +13,7 @@ use skep_net::clock::monotonic_coarse_nanos;
 use crate::load::answer::Check;
 use crate::load::figures::Figures;
 use crate::load::http::{self, HttpLoad};
+use crate::load::mmsg::SEGMENTS_MAX;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
@@ -286,6 +287,7 @@ impl Comparison {
             mix,
             num_want: NUM_WANT,
             check: tracker.check(),
+            segments_max: SEGMENTS_MAX,
             warm_up_secs: self.warm_up_secs(),
             secs: self.secs,
             server: Some(server.pid()),

@@ -225,9 +225,9 @@ mod tests {
         let mut judge = Judge::new(sources, 30, Check::Shape);
         let (writer, answers) = (Writer::new(sources, 30), Answers::new(30));
         let answer = |request| {
-            let (mut asked, mut room) = ([0; 256], [0; DATAGRAM_BYTES_MAX]);
-            let length = writer.write(&mut asked, request, [0; 8], 0x0102_0304);
-            let length = answers.write(&asked[..length], &mut room);
+            let mut room = [0; DATAGRAM_BYTES_MAX];
+            let asked = writer.whole(request, [0; 8], 0x0102_0304);
+            let length = answers.write(&asked, &mut room);
             assert_eq!(room[4..8], [1, 2, 3, 4]);
             room[..length].to_vec()
         };

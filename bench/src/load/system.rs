@@ -10,6 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::{mem, ptr};
 
+use crate::load::clock;
+
 /// Sockets that are waited for together, known by their place in the list.
 pub(crate) struct Waiter {
     sockets: Vec<libc::pollfd>,
@@ -124,6 +126,18 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
     assert_eq!(result, 0, "every Linux has the clock of the own thread");
     used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+}
+
+/// Spins for a while and returns the processor time that took, which is no cost of any request.
+///
+/// A thread that slept instead would be woken up later than it should.
+pub(crate) fn look_away(nanos: u64) -> u64 {
+    let used = thread_cpu_nanos();
+    let end = clock::nanos() + nanos;
+    while clock::nanos() < end {
+        std::hint::spin_loop();
+    }
+    thread_cpu_nanos() - used
 }
 
 /// Lets the kernel kill a program when the thread that starts it ends, however that comes about.
