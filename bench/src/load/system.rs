@@ -160,6 +160,38 @@ pub(crate) fn end_with_this_thread(command: &mut Command) {
     unsafe { command.pre_exec(ask) };
 }
 
+/// Lets a socket be bound to an address without a port, which it gets when it connects.
+///
+/// # Errors
+/// The cause given by the system.
+pub(crate) fn set_bind_without_port(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the value lives on the stack and its length is stated; the kernel copies it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as _,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the connection of a TCP socket at once, so that it can be connected again.
+///
+/// # Errors
+/// The cause given by the system.
+pub(crate) fn disconnect(socket: &impl AsRawFd) -> io::Result<()> {
+    let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as _, sa_data: [0; 14] };
+    // SAFETY: the address lives on the stack and its length is stated; the kernel copies it.
+    let result = unsafe {
+        libc::connect(socket.as_raw_fd(), &raw const nowhere, size_of::<libc::sockaddr>() as _)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets sleeps of this thread end when they should, instead of some 50 us later, until dropped.
 pub(crate) struct PreciseSleep;
 
