@@ -111,16 +111,18 @@ pub(crate) struct Judge {
     pub(crate) sources: Sources,
     pub(crate) num_want: u32,
     /// Round above, peer below; what is of another round counts as free.
-    seen: Box<[u64; SEEN]>,
+    seen: Box<[u64]>,
     round: u64,
 }
 
-/// Far more than any answer has peers.
-const SEEN: usize = 4096;
+/// More peers than any answer has.
+const PEERS_MAX: u32 = 16_384;
 
 impl Judge {
     pub(crate) fn new(sources: Sources, num_want: u32, check: Check) -> Self {
-        Self { check, sources, num_want, seen: Box::new([0; SEEN]), round: 0 }
+        // At most half of it is ever taken, and a power of two divides without dividing.
+        let places = (num_want.clamp(32, PEERS_MAX) as usize * 2).next_power_of_two();
+        Self { check, sources, num_want, seen: vec![0; places].into(), round: 0 }
     }
 
     /// Judges packed IPv4 peers.
@@ -129,7 +131,7 @@ impl Judge {
         if !rest.is_empty() {
             return Err(Wrong::Length);
         }
-        if peers.len() > self.num_want as usize || peers.len() > SEEN / 2 {
+        if peers.len() > self.num_want.min(PEERS_MAX) as usize {
             return Err(Wrong::TooMany);
         }
         let mut announced = Announced { peers: peers.len() as u64, flaw: None };
@@ -152,12 +154,13 @@ impl Judge {
 
     fn is_new(&mut self, index: u32) -> bool {
         let mark = self.round << 32 | u64::from(index);
-        let mut at = index as usize % SEEN;
+        let last = self.seen.len() - 1;
+        let mut at = index as usize & last;
         while self.seen[at] >> 32 == self.round {
             if self.seen[at] == mark {
                 return false;
             }
-            at = (at + 1) % SEEN;
+            at = (at + 1) & last;
         }
         self.seen[at] = mark;
         true

@@ -17,6 +17,8 @@ use crate::load::answer::Check;
 use crate::load::figures::{Counts, Figures};
 use crate::load::goals::{self, Results};
 use crate::load::http::{self, HttpLoad};
+use crate::load::message::Reuse;
+use crate::load::mmsg::SEGMENTS_MAX;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
@@ -290,7 +292,7 @@ impl Comparison {
         let counts = if over_http {
             let load = HttpLoad {
                 num_want: FILL_NUM_WANT,
-                ..self.http(runner, http::Reuse::KeepAlive, (1, 0), Pace::Closed)
+                ..self.http(runner, Reuse::KeepAlive, (1, 0), Pace::Closed)
             };
             on_core(core, || http::fill(&load, population))
         } else {
@@ -393,6 +395,7 @@ impl Comparison {
             mix,
             num_want: NUM_WANT,
             check: runner.tracker.check(),
+            segments_max: SEGMENTS_MAX,
             warm_up_secs: self.warm_up_secs(),
             secs: self.secs,
             from_sent: false,
@@ -403,7 +406,7 @@ impl Comparison {
     fn http(
         &self,
         runner: &Runner<'_>,
-        reuse: http::Reuse,
+        reuse: Reuse,
         (announces, scrapes): (u32, u32),
         pace: Pace,
     ) -> HttpLoad {

@@ -7,12 +7,14 @@ mod answer;
 mod arguments;
 mod clock;
 mod compare;
+mod connection;
 mod figures;
 mod fills;
 mod goals;
 mod http;
 mod itself;
 mod latency;
+mod message;
 mod mmsg;
 mod null;
 mod pace;
@@ -36,7 +38,9 @@ use crate::load::answer::Check;
 use crate::load::arguments::Arguments;
 use crate::load::compare::{Comparison, Part, Tracker};
 use crate::load::figures::Figures;
-use crate::load::http::{HttpLoad, Reuse};
+use crate::load::http::HttpLoad;
+use crate::load::message::Reuse;
+use crate::load::mmsg::SEGMENTS_MAX;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread, info_hash};
 use crate::load::scenario::WINDOW;
@@ -57,6 +61,7 @@ udp, http: load a running tracker
 udp only
   --connects=1
   --window=32               requests under way for each source in a closed loop
+  --segments=64             requests that the kernel gets as one message to cut up; 1 for none
 http only
   --keep-alive=true|false   one connection for each source, or a new one for each request
 
@@ -129,6 +134,7 @@ fn udp(mut arguments: Arguments) -> Result<Figures> {
         },
         num_want: arguments.or("num-want", 30)?,
         check: arguments.or("check", Check::Full)?,
+        segments_max: arguments.or("segments", SEGMENTS_MAX)?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
         secs: arguments.or("secs", 5.0)?,
         from_sent: false,

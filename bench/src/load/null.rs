@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -37,7 +37,8 @@ const PEERS_MAX: usize = (DATAGRAM_BYTES_MAX - ANNOUNCE_HEADER_BYTES) / IPV4_BYT
 /// What the system reports.
 pub(crate) fn udp(port: u16, peers: usize, workers: usize) -> Result<()> {
     ensure!(peers <= PEERS_MAX, "an answer has room for {PEERS_MAX} peers");
-    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    // As skep serves each address of the host: without being told which one was asked.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let options = UdpOptions {
         receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
         send_buffer_bytes: SEND_BUFFER_BYTES,
@@ -137,16 +138,14 @@ pub(crate) fn http(port: u16, peers: usize) -> Result<()> {
                 }
                 continue;
             }
-            while let Ok((stream, _)) = listener.accept() {
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                poller.add(&stream, next)?;
+            while let Ok((stream, _)) = skep_net::tcp::accept(&listener) {
                 let mut connection = Connection { stream, head: Vec::with_capacity(HEAD_BYTES) };
                 // The request is often there already.
                 if connection.serve(&answers) {
+                    poller.add(&connection.stream, next)?;
                     connections.insert(next, connection);
+                    next += 1;
                 }
-                next += 1;
             }
         }
     }
@@ -176,12 +175,13 @@ impl Connection {
         let kept = !self.head.windows(17).any(|word| word == b"Connection: close");
         let scrape = self.head.starts_with(b"GET /scrape");
         self.head.clear();
-        let written = self.stream.write_all(answers.of(scrape, kept));
+        let answer = answers.of(scrape, kept);
         if !kept {
             // Who has gone before is no concern of the floor.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = skep_net::tcp::send_last(&self.stream, answer);
+            return false;
         }
-        written.is_ok() && kept
+        self.stream.write_all(answer).is_ok()
     }
 }
 
@@ -238,9 +238,9 @@ mod tests {
         let mut judge = Judge::new(sources, 30, Check::Shape);
         let (writer, answers) = (Writer::new(sources, 30), Answers::new(30));
         let answer = |request| {
-            let (mut asked, mut room) = ([0; 256], [0; DATAGRAM_BYTES_MAX]);
-            let length = writer.write(&mut asked, request, [0; 8], 0x0102_0304);
-            let length = answers.write(&asked[..length], &mut room);
+            let mut room = [0; DATAGRAM_BYTES_MAX];
+            let asked = writer.whole(request, [0; 8], 0x0102_0304);
+            let length = answers.write(&asked, &mut room);
             assert_eq!(room[4..8], [1, 2, 3, 4]);
             room[..length].to_vec()
         };

@@ -55,6 +55,39 @@ impl Schedule {
     }
 }
 
+/// The longest that a closed loop looks away.
+const REST_NANOS_MAX: u64 = 1_000_000;
+const REST_NANOS_MIN: u64 = 1_000;
+
+/// How long a closed loop looks away between rounds, so that a round finds many answers.
+///
+/// Looking for each answer by itself would cost more than the answers do. The tracker must not run
+/// out of requests meanwhile, so a round should find between a quarter and half of them answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    nanos: u64,
+}
+
+impl Rest {
+    pub(crate) fn new() -> Self {
+        Self { nanos: REST_NANOS_MIN }
+    }
+
+    /// Takes note of a round that found so many answers and left so many requests under way.
+    pub(crate) fn after(&mut self, found: usize, under_way: usize) {
+        if found * 2 > under_way {
+            self.nanos = (self.nanos * 3 / 4).max(REST_NANOS_MIN);
+        } else if found * 4 < under_way {
+            self.nanos = (self.nanos * 5 / 4).min(REST_NANOS_MAX);
+        }
+    }
+
+    /// How long to look away now.
+    pub(crate) fn nanos(self) -> u64 {
+        self.nanos
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +110,21 @@ mod tests {
         }
         taken.sort_unstable();
         assert_eq!(taken, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn rest_settles_where_a_round_finds_a_good_part_of_the_answers() {
+        // A tracker that answers one request in 3 us.
+        let mut rest = Rest::new();
+        let mut found = 0;
+        for _ in 0..100 {
+            found = (rest.nanos() / 3000).min(512) as usize;
+            rest.after(found, 512);
+        }
+        assert!((128..=256).contains(&found), "{found}");
+        (0..100).for_each(|_| rest.after(512, 512));
+        assert_eq!(rest.nanos(), REST_NANOS_MIN);
+        (0..100).for_each(|_| rest.after(0, 512));
+        assert_eq!(rest.nanos(), REST_NANOS_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! The requests of BEP 15 as bytes, copied from what was prepared before any is sent.
+//! The requests of BEP 15 as bytes, written over what was prepared before any is sent.
 //!
 //! Which request is sent when is decided elsewhere.
 
@@ -17,23 +17,48 @@ pub(crate) enum Request {
     Scrape(Peer),
 }
 
+/// How many kinds of requests there are.
+const KINDS: usize = 3;
+
+impl Request {
+    /// The place of its kind among the templates.
+    pub(crate) fn kind(self) -> usize {
+        match self {
+            Self::Connect => 0,
+            Self::Announce(_) => 1,
+            Self::Scrape(_) => 2,
+        }
+    }
+}
+
 /// Writes requests.
 pub(crate) struct Writer {
     sources: Sources,
-    /// An announce with everything that is the same in all.
+    connect: [u8; HEADER_BYTES],
     announce: [u8; ANNOUNCE_REQUEST_BYTES],
+    scrape: [u8; HEADER_BYTES + 20],
 }
 
 impl Writer {
     pub(crate) fn new(sources: Sources, num_want: u32) -> Self {
+        let mut connect = [0; HEADER_BYTES];
+        connect[..8].copy_from_slice(&CONNECT_MAGIC.to_be_bytes());
+        connect[8..12].copy_from_slice(&ACTION_CONNECT.to_be_bytes());
         let mut announce = [0; ANNOUNCE_REQUEST_BYTES];
         announce[8..12].copy_from_slice(&ACTION_ANNOUNCE.to_be_bytes());
         announce[64..72].copy_from_slice(&(1u64 << 30).to_be_bytes());
         announce[92..96].copy_from_slice(&num_want.to_be_bytes());
-        Self { sources, announce }
+        let mut scrape = [0; HEADER_BYTES + 20];
+        scrape[8..12].copy_from_slice(&ACTION_SCRAPE.to_be_bytes());
+        Self { sources, connect, announce, scrape }
     }
 
-    /// Writes a request and returns its length.
+    /// What is the same in all requests of each kind, whose length it has.
+    pub(crate) fn templates(&self) -> [&[u8]; KINDS] {
+        [&self.connect, &self.announce, &self.scrape]
+    }
+
+    /// Writes a request over the template or over another request of its kind.
     ///
     /// # Layout
     /// BEP 15; what an announce leaves at zero (amounts, event, address, key) stays as prepared.
@@ -43,29 +68,32 @@ impl Writer {
         request: Request,
         connection_id: [u8; 8],
         transaction_id: u32,
-    ) -> usize {
-        let length = match request {
-            Request::Connect => {
-                room[..8].copy_from_slice(&CONNECT_MAGIC.to_be_bytes());
-                room[8..12].copy_from_slice(&ACTION_CONNECT.to_be_bytes());
-                HEADER_BYTES
-            }
+    ) {
+        match request {
+            Request::Connect => {}
             Request::Announce(peer) => {
-                room[..ANNOUNCE_REQUEST_BYTES].copy_from_slice(&self.announce);
                 room[..8].copy_from_slice(&connection_id);
                 room[16..36].copy_from_slice(&info_hash(peer.torrent));
                 room[36..56].copy_from_slice(&peer_id(peer));
                 room[96..98].copy_from_slice(&self.sources.port(peer).to_be_bytes());
-                ANNOUNCE_REQUEST_BYTES
             }
             Request::Scrape(peer) => {
                 room[..8].copy_from_slice(&connection_id);
-                room[8..12].copy_from_slice(&ACTION_SCRAPE.to_be_bytes());
                 room[16..36].copy_from_slice(&info_hash(peer.torrent));
-                HEADER_BYTES + 20
             }
-        };
+        }
         room[12..16].copy_from_slice(&transaction_id.to_be_bytes());
-        length
+    }
+
+    /// A whole request.
+    pub(crate) fn whole(
+        &self,
+        request: Request,
+        connection_id: [u8; 8],
+        transaction_id: u32,
+    ) -> Vec<u8> {
+        let mut bytes = self.templates()[request.kind()].to_vec();
+        self.write(&mut bytes, request, connection_id, transaction_id);
+        bytes
     }
 }

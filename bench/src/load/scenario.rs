@@ -2,7 +2,7 @@
 //!
 //! Constants only; how they are run is in `compare`.
 
-use crate::load::http::Reuse;
+use crate::load::message::Reuse;
 use crate::load::pace::Pace;
 use crate::load::population::Spread;
 use crate::load::udp::Mix;

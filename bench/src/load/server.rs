@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow, bail};
 use skep_net::affinity::pin_to_core;
 
-use crate::load::system::on_end_signal;
+use crate::load::system::{begin_on_core, end_with_this_thread, on_end_signal};
 
 /// The first port that Linux hands out by itself.
 ///
@@ -23,13 +23,15 @@ const CLIENT_PORT_MIN: u16 = 32_768;
 /// The trackers that run, within reach of the thread that waits for signals.
 static RUNNING: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
-/// A running tracker; it is killed when this is dropped and when a signal ends this process.
+/// A running tracker; it is killed when this is dropped and when this process ends in any way.
 pub(crate) struct Server {
     pid: u32,
 }
 
 impl Server {
     /// Starts a command on one core, or wherever the system likes.
+    ///
+    /// The tracker ends with the thread that calls this, even if that is killed.
     ///
     /// # Errors
     /// The program that cannot be started, or the core that cannot be used.
@@ -46,20 +48,17 @@ impl Server {
     fn start_with(line: &str, core: Option<usize>, end: fn() -> Stdio) -> Result<Self> {
         let mut words = line.split_whitespace();
         let program = words.next().context("the command of a tracker is empty")?;
-        // A child begins on the cores of the thread that starts it.
-        on_core(core, || {
-            let mut running = running();
-            let child = Command::new(program)
-                .args(words)
-                .stdin(end())
-                .stdout(end())
-                .stderr(Stdio::null())
-                .spawn()
-                .with_context(|| format!("cannot start {program}"))?;
-            let pid = child.id();
-            running.push(child);
-            Ok(Self { pid })
-        })
+        let mut command = Command::new(program);
+        command.args(words).stdin(end()).stdout(end()).stderr(Stdio::null());
+        end_with_this_thread(&mut command);
+        if let Some(core) = core {
+            begin_on_core(&mut command, core);
+        }
+        let mut running = running();
+        let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        let pid = child.id();
+        running.push(child);
+        Ok(Self { pid })
     }
 
     /// The process id, for its accounts.

@@ -80,10 +80,8 @@ impl<'a> Source<'a> {
     /// began to answer.
     pub(crate) fn wait_for_acceptance(&mut self, writer: &Writer, judge: &mut Judge) -> Result<()> {
         let peer = self.peers[0];
-        let mut room = [0; 256];
-        let request = Request::Announce(peer);
-        let length = writer.write(&mut room, request, self.connection_id, FIRST);
-        exchange(&self.socket, &room[..length], |answer| match judge.udp_announce(peer, answer) {
+        let request = writer.whole(Request::Announce(peer), self.connection_id, FIRST);
+        exchange(&self.socket, &request, |answer| match judge.udp_announce(peer, answer) {
             // The other one answers a connect that was sent twice.
             Err(Wrong::Refused | Wrong::Action) => None,
             // Some refuse without a word.

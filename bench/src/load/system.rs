@@ -6,7 +6,11 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::{mem, ptr};
+
+use crate::load::clock;
 
 /// Sockets that are waited for together, known by their place in the list.
 pub(crate) struct Waiter {
@@ -122,6 +126,77 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut used) };
     assert_eq!(result, 0, "every Linux has the clock of the own thread");
     used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
+}
+
+/// Spins for a while and returns the processor time that took, which is no cost of any request.
+///
+/// A thread that slept instead would be woken up later than it should.
+pub(crate) fn look_away(nanos: u64) -> u64 {
+    let used = thread_cpu_nanos();
+    let end = clock::nanos() + nanos;
+    while clock::nanos() < end {
+        std::hint::spin_loop();
+    }
+    thread_cpu_nanos() - used
+}
+
+/// Lets the kernel kill a program when the thread that starts it ends, however that comes about.
+pub(crate) fn end_with_this_thread(command: &mut Command) {
+    let parent = std::process::id();
+    let ask = move || {
+        // SAFETY: plain integers, and a system call that is allowed between fork and exec.
+        let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The parent may have ended before the kernel knew whom to tell.
+        match std::os::unix::process::parent_id() {
+            now if now == parent => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else; it neither
+    // allocates nor takes locks.
+    unsafe { command.pre_exec(ask) };
+}
+
+/// Lets a program stay on one core; it does not start if that core cannot be used.
+pub(crate) fn begin_on_core(command: &mut Command, core: usize) {
+    // SAFETY: between fork and exec the closure fills a set of bits on its stack and makes one system
+    // call; it neither allocates nor takes locks.
+    unsafe { command.pre_exec(move || skep_net::affinity::pin_to_core(core)) };
+}
+
+/// Lets a socket be bound to an address without a port, which it gets when it connects.
+///
+/// # Errors
+/// The cause given by the system.
+pub(crate) fn set_bind_without_port(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the value lives on the stack and its length is stated; the kernel copies it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as _,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the connection of a TCP socket at once, so that it can be connected again.
+///
+/// # Errors
+/// The cause given by the system.
+pub(crate) fn disconnect(socket: &impl AsRawFd) -> io::Result<()> {
+    let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as _, sa_data: [0; 14] };
+    // SAFETY: the address lives on the stack and its length is stated; the kernel copies it.
+    let result = unsafe {
+        libc::connect(socket.as_raw_fd(), &raw const nowhere, size_of::<libc::sockaddr>() as _)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets sleeps of this thread end when they should, instead of some 50 us later, until dropped.

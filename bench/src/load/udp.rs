@@ -1,24 +1,27 @@
 //! Load over UDP: a closed loop with a window of requests on each socket, or an open loop.
 //!
-//! Every answer is judged. The closed loop never waits: it has a core of its own, and a sleeping
-//! client would charge the tracker with waking it up; what it spins is timed and not counted as the
-//! cost of requests. The open loop sleeps until the next request is due or an answer is there.
+//! Every answer is judged. The closed loop never sleeps, because waking it would be charged to the
+//! tracker: it looks away until there are many answers, and the time that takes is not counted as
+//! the cost of requests. The open loop sleeps until the next request is due or an answer is there.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use skep_proto::peer_addr::IPV4_BYTES;
+use skep_proto::udp::ANNOUNCE_HEADER_BYTES;
+
 use crate::load::answer::{Announced, Check, Judge, Wrong, udp_connect, udp_scrape};
 use crate::load::clock;
 use crate::load::figures::{Counts, Figures, Moment, Timing};
 use crate::load::latency::Latencies;
-use crate::load::mmsg::Datagrams;
-use crate::load::pace::{Pace, Schedule};
+use crate::load::mmsg::{Inbox, Outbox, SEGMENTS_MAX, cuts_messages};
+use crate::load::pace::{Pace, Rest, Schedule};
 use crate::load::packet::{Request, Writer};
 use crate::load::population::Population;
 use crate::load::process;
 use crate::load::source::{ANSWER_NANOS_MAX, SLOTS_MAX, Source};
-use crate::load::system::{PreciseSleep, Waiter, thread_cpu_nanos};
+use crate::load::system::{PreciseSleep, Waiter, look_away};
 
 /// How long filling may take without any progress.
 const STALL_NANOS_MAX: u64 = 5_000_000_000;
@@ -26,6 +29,8 @@ const STALL_NANOS_MAX: u64 = 5_000_000_000;
 const GIVE_UP_NANOS: u64 = 50_000_000;
 /// After how long a fill asks for new connection ids; a second later than this is promised nowhere.
 const CONNECTION_NANOS: u64 = 50_000_000_000;
+/// Answers that nobody waits for any more, taken together with the others.
+const STRAYS: usize = 8;
 /// Requests of an open loop that follow each other from the same source, at any rate.
 const RUN_MIN: u64 = 8;
 const RUN_MAX: u64 = 64;
@@ -52,6 +57,8 @@ pub(crate) struct UdpLoad {
     pub(crate) mix: Mix,
     pub(crate) num_want: u32,
     pub(crate) check: Check,
+    /// Requests of one kind that are handed to the kernel as one message.
+    pub(crate) segments_max: usize,
     /// Load before the window is timed.
     pub(crate) warm_up_secs: f64,
     pub(crate) secs: f64,
@@ -138,8 +145,9 @@ struct Generator<'a> {
     gave_up_nanos: u64,
     /// Which sources are to ask for a new connection id while filling.
     connects_due: Vec<bool>,
-    inbox: Datagrams,
-    outbox: Datagrams,
+    rest: Rest,
+    inbox: Inbox,
+    outbox: Outbox,
 }
 
 impl<'a> Generator<'a> {
@@ -152,6 +160,9 @@ impl<'a> Generator<'a> {
             sources.push(Source::open(index, peers, load.target, slots)?);
         }
         let writer = Writer::new(population.sources, load.num_want);
+        let is_cut = cuts_messages(&sources[0].socket);
+        let segments_max = if is_cut { load.segments_max.clamp(1, SEGMENTS_MAX) } else { 1 };
+        let outbox = Outbox::new(&writer.templates(), segments_max);
         let mut judge = Judge::new(population.sources, load.num_want, load.check);
         sources[0].wait_for_acceptance(&writer, &mut judge).context("every announce is refused")?;
         Ok(Self {
@@ -173,8 +184,9 @@ impl<'a> Generator<'a> {
             spun_nanos: 0,
             gave_up_nanos: 0,
             connects_due: vec![false; population.lists.len()],
-            inbox: Datagrams::new(),
-            outbox: Datagrams::new(),
+            rest: Rest::new(),
+            inbox: Inbox::new(answer_bytes_max(load.num_want)),
+            outbox,
         })
     }
 
@@ -236,18 +248,13 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Serves every socket once and returns when that began.
+    /// Serves every socket once, then leaves the tracker time to answer; returns when that began.
     fn closed_round(&mut self) -> Result<u64> {
         let begin = clock::nanos();
-        let used = thread_cpu_nanos();
-        let mut now = begin;
-        let mut received = 0;
+        let (mut received, mut under_way) = (0, 0);
         for index in 0..self.sources.len() {
-            let more = self.receive(index)?;
-            if more > 0 {
-                now = clock::nanos();
-            }
-            received += more;
+            received += self.receive(index)?;
+            let now = clock::nanos();
             while self.sources[index].under_way() < self.window {
                 let Some(request) = self.next_request(index) else {
                     break;
@@ -255,11 +262,11 @@ impl<'a> Generator<'a> {
                 self.push(index, request, now)?;
             }
             self.flush(index)?;
-        }
-        if received == 0 {
-            self.spun_nanos += thread_cpu_nanos() - used;
+            under_way += self.sources[index].under_way();
         }
         self.give_up(begin);
+        self.rest.after(received, under_way);
+        self.spun_nanos += look_away(self.rest.nanos());
         Ok(begin)
     }
 
@@ -326,7 +333,9 @@ impl<'a> Generator<'a> {
 
     /// Judges the answers that wait at a socket and returns how many there were.
     fn receive(&mut self, index: usize) -> Result<usize> {
-        self.inbox.receive(&self.sources[index].socket).context("cannot receive")?;
+        let source = &self.sources[index];
+        let count_max = source.under_way() + STRAYS;
+        self.inbox.receive(&source.socket, count_max).context("cannot receive")?;
         let received = self.inbox.len();
         if received > 0 {
             let now = clock::nanos();
@@ -368,7 +377,8 @@ impl<'a> Generator<'a> {
 
     /// Puts a request among those to be sent to a source's socket.
     fn push(&mut self, index: usize, request: Request, due: u64) -> Result<()> {
-        if self.outbox.is_full() {
+        let kind = request.kind();
+        if self.outbox.is_full(kind) {
             self.flush(index)?;
         }
         let source = &mut self.sources[index];
@@ -377,8 +387,8 @@ impl<'a> Generator<'a> {
             self.counts.lost += 1;
             return Ok(());
         };
-        let (writer, connection_id) = (&self.writer, source.connection_id);
-        self.outbox.push(|room| writer.write(room, request, connection_id, transaction_id));
+        let room = self.outbox.push(kind);
+        self.writer.write(room, request, source.connection_id, transaction_id);
         Ok(())
     }
 
@@ -421,6 +431,12 @@ impl<'a> Generator<'a> {
         self.lags.clear();
         self.spun_nanos = 0;
     }
+}
+
+/// The longest answer to look at, one peer more than is right; no datagram has more than 64 KiB.
+fn answer_bytes_max(num_want: u32) -> usize {
+    let peers = (num_want as usize).min(usize::from(u16::MAX) / IPV4_BYTES) + 1;
+    ANNOUNCE_HEADER_BYTES + peers * IPV4_BYTES
 }
 
 /// How many requests each source may have under way at the most.
@@ -466,6 +482,7 @@ mod tests {
             mix: Mix { connects: 1, announces: 1, scrapes: 1 },
             num_want: 30,
             check: Check::Full,
+            segments_max: SEGMENTS_MAX,
             warm_up_secs: 0.0,
             secs: 0.1,
             from_sent: false,
