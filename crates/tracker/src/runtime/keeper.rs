@@ -20,6 +20,9 @@ const STEPS_PER_SEC: u32 = 10;
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(1000 / STEPS_PER_SEC as u64);
 
+/// Seconds between two looks at whether memory is to be given back to the system.
+const GIVE_BACK_SECS: u32 = 2;
+
 /// What the swarms are kept with.
 pub struct Keeping {
     /// The swarms.
@@ -39,7 +42,7 @@ pub struct Keeping {
 /// Sweeps and watches the memory until the tracker stops.
 pub fn keep_swarms(mut keeping: Keeping) {
     let pieces = keeping.store.sweep_pieces();
-    let (mut piece, mut due, mut pressure) = (0, 0.0, Pressure::None);
+    let (mut piece, mut due, mut pressure, mut steps) = (0, 0.0, Pressure::None, 0);
     while !keeping.shutdown.wait_timeout(STEP) {
         let Keeping { store, reloader, clock, .. } = &keeping;
         reloader.settle(clock.now());
@@ -51,6 +54,11 @@ pub fn keep_swarms(mut keeping: Keeping) {
             piece = (piece + 1) % pieces;
         }
         pressure = keeping.watch_memory(pressure);
+        steps += 1;
+        if steps == GIVE_BACK_SECS * STEPS_PER_SEC {
+            steps = 0;
+            keeping.budget.give_back();
+        }
     }
 }
 
