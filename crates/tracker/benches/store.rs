@@ -324,6 +324,9 @@ fn storm(torrents: u64, fast_bins: bool, give_back: bool, secs: u64) {
             thread::sleep(Duration::from_secs(1));
         }
         report("filled");
+        // The keeper looks all the time and knows how much there was.
+        budget.look();
+        budget.give_back();
         thread::sleep(Duration::from_secs(secs));
         phase.store(SWEEPING, Ordering::SeqCst);
         let pieces = store.sweep_pieces();
