@@ -77,6 +77,30 @@ fn meminfo_bytes(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Keeps the system's allocator from collecting small freed blocks without joining them, which it
+/// would make up for all at once, in the middle of somebody's request.
+///
+/// To be called before threads are started.
+pub fn join_freed_blocks_at_once() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number inside the allocator and takes no pointer.
+    unsafe {
+        libc::mallopt(libc::M_MXFAST, 0);
+    }
+}
+
+/// Gives freed memory back to the system, wherever it lies.
+///
+/// # Cost
+/// Milliseconds after much was freed. A thread that needs a block of memory may wait for it.
+pub fn give_back_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: moves no block that is in use and takes no pointer.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Asks for a cache line that will be read soon, and does not wait for it.
 ///
 /// Any address will do, even one that cannot be read.

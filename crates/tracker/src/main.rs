@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use skep::cli::{self, Command};
 use skep::config::{self, Config, Loaded, Sources, render};
 use skep::policy;
-use skep_net::memory::CountingAllocator;
+use skep_net::memory::{CountingAllocator, join_freed_blocks_at_once};
 
 /// What is taken is counted, so that swarms can be kept within a budget.
 #[global_allocator]
@@ -22,6 +22,7 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    join_freed_blocks_at_once();
     let env: Vec<_> = env::vars_os().collect();
     match cli::parse(env::args_os().skip(1), &env) {
         Ok(Command::Serve(sources)) => with_config(&sources, skep::serve::serve),

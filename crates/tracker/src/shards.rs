@@ -4,9 +4,10 @@
 //! transport and no socket is known here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use skep_engine::swarm::{
     Announce, Announced, Counts, Moment, PeerClass, PeerRoom, Pressure, STEPS_AHEAD, Shard,
     SwarmSettings, Swept, Tally, Totals,
@@ -31,6 +32,13 @@ impl Request {
         match self {
             Self::Announce(announce) => &announce.request.info_hash,
             Self::Scrape(info_hash) => info_hash,
+        }
+    }
+
+    const fn announce(&self) -> Option<&Announce> {
+        match self {
+            Self::Announce(announce) => Some(announce),
+            Self::Scrape(_) => None,
         }
     }
 }
@@ -97,6 +105,12 @@ const SHARDS: usize = 256;
 /// Torrents and peers looked at while an announce may have to wait: a few tens of microseconds.
 const STEP: u32 = 512;
 
+/// How long a sweep rests after a step.
+///
+/// Ten million peers are swept in ten seconds then. Without rest the sweep would take its half of a
+/// processor that it shares with a worker, and answers would wait until it is done.
+const SWEEP_PAUSE: Duration = Duration::from_micros(400);
+
 /// Requests whose memory is fetched together: enough to hide the waiting, few enough to stay in the
 /// nearest cache.
 const FETCHED_AHEAD: usize = 64;
@@ -109,6 +123,8 @@ pub struct MemoryStore {
     /// Whether shards are so large that requests wait for memory. Read by every batch, written by the
     /// sweep.
     large: AtomicBool,
+    /// Written only by who waits.
+    lock_waits: AtomicU64,
 }
 
 /// A shard on cache lines of its own: workers in neighbouring shards do not disturb each other.
@@ -125,23 +141,34 @@ impl MemoryStore {
             shards: (0..SHARDS).map(|_| Aligned(Mutex::new(shard()))).collect(),
             totals: totals.clone(),
             large: AtomicBool::new(false),
+            lock_waits: AtomicU64::new(0),
             seed,
         }
     }
 
-    fn shard(&self, info_hash: &InfoHash) -> &Mutex<Shard> {
-        &self.shards[shard_number(self.seed.hash(info_hash.as_bytes()))].0
+    /// Requests that found their shard locked by another thread.
+    #[must_use]
+    pub fn lock_waits(&self) -> u64 {
+        self.lock_waits.load(Ordering::Relaxed)
     }
 
-    fn carry_out(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch, number: usize) {
+    fn lock(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[shard_number(hash)].0;
+        shard.try_lock().unwrap_or_else(|| {
+            self.lock_waits.fetch_add(1, Ordering::Relaxed);
+            shard.lock()
+        })
+    }
+
+    fn carry_out(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch, number: usize, hash: u64) {
         let answer = match batch.requests()[number] {
             Request::Announce(announce) => {
-                let shard = self.shard(&announce.request.info_hash);
                 let room = batch.room(number);
-                Answer::Announced(shard.lock().announce(moment, &announce, room))
+                let announced = self.lock(hash).announce_hashed(hash, moment, &announce, room);
+                Answer::Announced(announced)
             }
             Request::Scrape(info_hash) => {
-                Answer::Scraped(self.shard(&info_hash).lock().scrape(&info_hash))
+                Answer::Scraped(self.lock(hash).scrape_hashed(hash, &info_hash))
             }
         };
         batch.complete(number, answer);
@@ -151,17 +178,23 @@ impl MemoryStore {
     ///
     /// With millions of torrents every request waits for memory several times in a row; requests that
     /// wait together wait as long as one.
-    fn fetch_ahead(&self, requests: &[Request]) {
-        let mut hashes = [0; FETCHED_AHEAD];
-        for (hash, request) in hashes.iter_mut().zip(requests) {
-            *hash = self.seed.hash(request.info_hash().as_bytes());
-            fetch_ahead(std::ptr::from_ref(&self.shards[shard_number(*hash)]).cast());
+    fn fetch_ahead(&self, requests: &[Request], hashes: &[u64]) {
+        for &hash in hashes {
+            fetch_ahead(std::ptr::from_ref(&self.shards[shard_number(hash)]).cast());
         }
+        // The requests that have more to fetch, as bits by number.
+        let mut open = u64::MAX >> (FETCHED_AHEAD - hashes.len());
         for step in 0..STEPS_AHEAD {
-            for &hash in &hashes[..requests.len()] {
+            let mut left = open;
+            while left != 0 {
+                let number = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let hash = hashes[number];
                 // Whoever holds the shard fetches for itself.
-                if let Some(shard) = self.shards[shard_number(hash)].0.try_lock() {
-                    shard.ahead(step, hash, fetch_ahead);
+                let shard = self.shards[shard_number(hash)].0.try_lock();
+                let announce = requests[number].announce();
+                if !shard.is_some_and(|shard| shard.ahead(step, hash, announce, fetch_ahead)) {
+                    open &= !(1 << number);
                 }
             }
         }
@@ -175,14 +208,19 @@ const fn shard_number(hash: u64) -> usize {
 
 impl PeerStore for MemoryStore {
     fn submit(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch) {
+        let mut hashes = [0; FETCHED_AHEAD];
         let mut first = 0;
         while first < batch.requests().len() {
             let end = batch.requests().len().min(first + FETCHED_AHEAD);
-            if end - first > 1 && self.large.load(Ordering::Relaxed) {
-                self.fetch_ahead(&batch.requests()[first..end]);
+            let hashes = &mut hashes[..end - first];
+            for (hash, request) in hashes.iter_mut().zip(&batch.requests()[first..end]) {
+                *hash = self.seed.hash(request.info_hash().as_bytes());
             }
-            for number in first..end {
-                self.carry_out(moment, batch, number);
+            if hashes.len() > 1 && self.large.load(Ordering::Relaxed) {
+                self.fetch_ahead(&batch.requests()[first..end], hashes);
+            }
+            for (number, &hash) in (first..end).zip(&*hashes) {
+                self.carry_out(moment, batch, number, hash);
             }
             first = end;
         }
@@ -233,7 +271,7 @@ impl PeerStore for MemoryStore {
     fn sweep_piece(&self, piece: usize, now: Tick) {
         // The lock is given up after every step, so that no announce waits for the whole shard.
         while self.shards[piece].0.lock().sweep(now, STEP) == Swept::More {
-            std::thread::yield_now();
+            std::thread::sleep(SWEEP_PAUSE);
         }
         self.large.store(self.shards[piece].0.lock().is_large(), Ordering::Relaxed);
     }

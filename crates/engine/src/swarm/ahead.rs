@@ -6,41 +6,68 @@
 
 use core::ptr;
 
-use super::Shard;
-use super::table::Torrent;
+use super::lane::Endpoint;
+use super::table::{Body, Torrent};
+use super::totals::Pressure;
+use super::{Announce, Shard, lane_context};
 
 /// Steps of [`Shard::ahead`].
-pub const STEPS_AHEAD: u32 = 3;
+pub const STEPS_AHEAD: u32 = 6;
 
 impl Shard {
-    /// Names memory that a request for the torrent with this hash reads, for `step` 0 to 2.
+    /// Names memory that a request for the torrent with this hash reads, for `step` 0 to 5, and tells
+    /// whether the next step has more. `announce` is the request, unless it is a scrape.
     ///
     /// A step finds what it names with what the step before it named, so callers take one step for a
     /// whole batch of requests before they take the next.
     #[inline]
-    pub fn ahead(&self, step: u32, hash: u64, mut fetch: impl FnMut(*const u8)) {
-        match step {
-            0 => {
-                if let Some(slot) = self.table.home(hash) {
-                    fetch(ptr::from_ref(slot).cast());
-                }
-            }
-            1 => {
-                if let Some(torrent) = self.table.candidate(hash) {
-                    // A record may lie across two cache lines.
-                    let first = ptr::from_ref(torrent).cast::<u8>();
-                    fetch(first);
-                    fetch(first.wrapping_add(size_of::<Torrent>() - 1));
-                }
-            }
-            _ => {
-                if let Some(torrent) = self.table.candidate(hash)
-                    && let Some(lane) = torrent.body.lanes().first()
-                {
-                    fetch(ptr::from_ref(lane).cast());
-                }
-            }
+    pub fn ahead(
+        &self,
+        step: u32,
+        hash: u64,
+        announce: Option<&Announce>,
+        mut fetch: impl FnMut(*const u8),
+    ) -> bool {
+        if step == 0 {
+            self.table.homes(hash).for_each(|slot| fetch(ptr::from_ref(slot).cast()));
+            return true;
         }
+        let Some((torrent, peer_id)) = self.table.candidate(hash) else { return false };
+        match step {
+            1 => {
+                // A record may lie across two cache lines.
+                let first = ptr::from_ref(torrent).cast::<u8>();
+                fetch(first);
+                fetch(first.wrapping_add(size_of::<Torrent>() - 1));
+                true
+            }
+            2 => {
+                if let (Body::Single(_), Some(peer_id)) = (&torrent.body, peer_id) {
+                    fetch(ptr::from_ref(peer_id).cast());
+                }
+                let lane = torrent.body.lanes().first();
+                lane.map(|lane| fetch(ptr::from_ref(lane).cast())).is_some()
+            }
+            _ => self.lanes_ahead(step - 3, torrent, announce, fetch),
+        }
+    }
+
+    fn lanes_ahead(
+        &self,
+        step: u32,
+        torrent: &Torrent,
+        announce: Option<&Announce>,
+        mut fetch: impl FnMut(*const u8),
+    ) -> bool {
+        let context = lane_context(&self.settings, &self.seed, Pressure::None, self.now);
+        let endpoint = announce.map(|announce| Endpoint::new(announce.ip, announce.request.port));
+        let kind = announce.map(|announce| self.kind_of(announce.ip));
+        let mut more = false;
+        for lane in torrent.body.lanes() {
+            let own = endpoint.as_ref().filter(|_| kind == Some(lane.kind));
+            more |= lane.ahead(&context, step, own, &mut fetch);
+        }
+        more
     }
 
     /// Whether the shard holds so much that asking ahead is worth its time.

@@ -39,10 +39,11 @@ impl Shard {
             }
             let own = own.filter(|_| kind == peer.kind);
             let choice = Choice { leechers_only, own, peer_id: &peer.announce.request.peer_id };
-            let single_peer_id = table.single_peer_id(number);
             match &mut table.torrent_mut(number).body {
                 Body::Empty(_) => {}
                 Body::Single(single) => {
+                    let single = *single;
+                    let single_peer_id = table.single_peer_id(number);
                     let eligible = single.class == PeerClass::Leecher || !leechers_only;
                     let same_client = single_peer_id == Some(peer.announce.request.peer_id);
                     if single.kind == kind && own.is_none() && eligible && !same_client {

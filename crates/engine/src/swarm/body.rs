@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use skep_proto::PeerId;
 
-use super::lane::{Classes, Endpoint, Lane, LaneContext, LaneKind, Spot};
-use super::part::{PeerClass, Row};
+use super::lane::{Endpoint, Lane, LaneContext, LaneKind, Spot};
+use super::part::{Classes, PeerClass, Row};
 use super::table::{Body, Single, Table, Torrent};
 use super::{Announce, Counts, Tally};
 use crate::time::{Stamp, Tick};
@@ -163,7 +163,6 @@ impl Visit<'_> {
     /// Stores or refreshes the announcer and tells where it is.
     pub(super) fn put_in(&mut self, known: Option<Known>, row: &Row<'_>) -> Spot {
         let Self { context, tally, table, number, peer } = self;
-        let single_peer_id = table.single_peer_id(*number).unwrap_or(PeerId([0; 20]));
         let torrent = table.torrent_mut(*number);
         let before = match (&torrent.body, &known) {
             (Body::Empty(_), _) => Some(None),
@@ -182,7 +181,12 @@ impl Visit<'_> {
             tally.add(kind, class);
             return Spot { part: 0, position: Some(0) };
         }
-        let lane = lane_for(context, &mut torrent.body, peer.kind, &single_peer_id);
+        // Another miss if it were read for every announce; only the second peer needs it.
+        let single = matches!(torrent.body, Body::Single(_));
+        let single_peer_id = single.then(|| table.single_peer_id(*number)).flatten();
+        let single_peer_id = single_peer_id.unwrap_or(PeerId([0; 20]));
+        let body = &mut table.torrent_mut(*number).body;
+        let lane = lane_for(context, body, peer.kind, &single_peer_id);
         let spot = match known {
             Some(known) => known.spot,
             None => lane.find(context, tally, &peer.endpoint),
@@ -231,8 +235,11 @@ fn lane_of_single(context: &LaneContext<'_>, single: &Single, peer_id: &PeerId) 
 }
 
 /// Drops empty lanes; a body without any becomes empty.
+///
+/// A lane that was large is not dropped before the sweep has joined its parts: nobody is to wait until
+/// a hundred thousand blocks are given back.
 pub(super) fn compact(torrent: &mut Torrent, now: Tick) {
-    let empty = |lane: &Lane| lane.classes().len == 0;
+    let empty = |lane: &Lane| lane.classes().len == 0 && lane.parts().len() <= PARTS_DROPPED_MAX;
     match &mut torrent.body {
         Body::Lane(lane) if empty(lane) => torrent.body = Body::Empty(Stamp::new(now, false)),
         Body::Lanes(lanes) if lanes.iter().any(empty) => {
@@ -249,9 +256,12 @@ pub(super) fn compact(torrent: &mut Torrent, now: Tick) {
     }
 }
 
+/// Parts that are given back in one go.
+const PARTS_DROPPED_MAX: usize = 256;
+
 /// Moves the only IPv4 peer of a lane back into the torrent's record.
 pub(super) fn demote(table: &mut Table, number: u32) {
-    let peer_ids = table.single_peer_id(number).is_some();
+    let peer_ids = table.keeps_peer_ids();
     let torrent = table.torrent_mut(number);
     if let Body::Lane(lane) = &torrent.body
         && lane.classes().len == 1

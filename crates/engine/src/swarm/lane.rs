@@ -12,7 +12,7 @@ use skep_proto::PeerId;
 use skep_proto::peer_addr::{self, IPV4_BYTES, IPV6_BYTES};
 
 use super::Tally;
-use super::part::{Columns, Part, PeerClass, Row};
+use super::part::{Classes, Columns, Part, PeerClass, Row};
 use super::table::Single;
 use crate::hash::Seed;
 use crate::limits::{PART_PEERS_MAX, PART_PEERS_MIN};
@@ -122,14 +122,6 @@ pub(crate) struct Spot {
     pub(crate) position: Option<u32>,
 }
 
-/// Seeders, leechers and partial seeds of a lane or of a swarm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Classes {
-    pub(crate) len: u32,
-    pub(crate) leechers: u32,
-    pub(crate) partials: u32,
-}
-
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) kind: LaneKind,
@@ -148,6 +140,9 @@ struct Parted {
     parts: Vec<Part>,
     classes: Classes,
 }
+
+const _: () = assert!(size_of::<Lane>() == 40, "the header of a lane");
+const _: () = assert!(size_of::<Parted>() == 40, "the header of a lane's parts");
 
 impl Lane {
     pub(crate) fn new(kind: LaneKind) -> Self {
@@ -173,6 +168,35 @@ impl Lane {
             Parts::One(part) => core::slice::from_mut(part),
             Parts::Many(parted) => &mut parted.parts,
         }
+    }
+
+    /// Names what a request of this announcer reads behind the header, for `step` 0 to 2, and tells
+    /// whether the next step has more.
+    pub(crate) fn ahead(
+        &self,
+        context: &LaneContext<'_>,
+        step: u32,
+        endpoint: Option<&Endpoint>,
+        fetch: &mut impl FnMut(*const u8),
+    ) -> bool {
+        let columns = context.columns(self.kind);
+        match (&self.parts, endpoint) {
+            (Parts::One(part), _) => part.ahead(columns, fetch),
+            (Parts::Many(parted), _) if step == 0 => {
+                fetch(core::ptr::from_ref::<Parted>(parted).cast());
+                return endpoint.is_some();
+            }
+            (Parts::Many(parted), Some(endpoint)) => {
+                let part = &parted.parts[self.part_of(context, endpoint.as_bytes())];
+                if step == 1 {
+                    fetch(core::ptr::from_ref(part).cast());
+                    return true;
+                }
+                part.ahead(columns, fetch);
+            }
+            (Parts::Many(_), None) => {}
+        }
+        false
     }
 
     /// The part that holds or would hold an endpoint.
@@ -387,11 +411,13 @@ impl Lane {
     }
 
     /// Joins last parts with their parents if the lane is much smaller than its parts allow: a few in
-    /// one call, since nobody is to wait for a lane that lost a million peers.
-    pub(crate) fn shrink(&mut self, context: &LaneContext<'_>) {
+    /// one call, since nobody is to wait for a lane that lost a million peers. Returns how many it
+    /// joined.
+    pub(crate) fn shrink(&mut self, context: &LaneContext<'_>) -> u32 {
         let kind = self.kind;
+        let mut joined = 0;
         if let Parts::Many(parted) = &mut self.parts {
-            for _ in 0..JOINS_MAX {
+            while joined < JOINS_MAX {
                 let parts = parted.parts.len() as u32;
                 if parts == 1 || parted.classes.len >= parts * PART_PEERS_MIN {
                     break;
@@ -399,6 +425,7 @@ impl Lane {
                 let last = parted.parts.len() - 1;
                 redistribute(&mut parted.parts, last, context, kind, |_| parent_of(last));
                 parted.parts.pop();
+                joined += 1;
             }
             if parted.parts.len() == 1 {
                 if let Some(part) = parted.parts.pop() {
@@ -408,6 +435,7 @@ impl Lane {
                 parted.parts.shrink_to_fit();
             }
         }
+        joined
     }
 
     /// Bytes that the lane holds on the heap, without its own header.
@@ -423,10 +451,6 @@ impl Lane {
 }
 
 impl Part {
-    pub(crate) fn classes(&self) -> Classes {
-        Classes { len: self.len(), leechers: self.leechers(), partials: self.partials() }
-    }
-
     fn position(&self, endpoint: &Endpoint) -> Option<u32> {
         let found = if endpoint.stride as usize == IPV4_BYTES {
             position_in::<IPV4_BYTES>(self.endpoints(IPV4_BYTES), &endpoint.bytes)
@@ -445,7 +469,7 @@ fn position_in<const N: usize>(rows: &[u8], wanted: &[u8; IPV6_BYTES]) -> Option
 }
 
 /// Parts that are joined in one call.
-const JOINS_MAX: usize = 2;
+const JOINS_MAX: u32 = 2;
 
 /// Linear hashing: which of `parts` parts a hash falls into.
 pub(crate) const fn part_number(hash: u64, parts: usize) -> usize {

@@ -272,7 +272,13 @@ impl Shard {
     /// Reads one swarm without changing anything (BEP 48).
     #[must_use]
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Counts> {
-        let number = self.table.find(&self.seed, info_hash)?;
+        self.scrape_hashed(self.seed.hash(info_hash.as_bytes()), info_hash)
+    }
+
+    /// [`Self::scrape`] for a caller that knows the hash of the info hash under the shard's seed.
+    #[must_use]
+    pub fn scrape_hashed(&self, hash: u64, info_hash: &InfoHash) -> Option<Counts> {
+        let number = self.table.find(hash, info_hash)?;
         Some(body::counts(self.table.torrent(number)))
     }
 
@@ -283,12 +289,24 @@ impl Shard {
         announce: &Announce,
         room: PeerRoom<'_>,
     ) -> Announced {
+        let hash = self.seed.hash(announce.request.info_hash.as_bytes());
+        self.announce_hashed(hash, moment, announce, room)
+    }
+
+    /// [`Self::announce`] for a caller that knows the hash of the info hash under the shard's seed.
+    pub fn announce_hashed(
+        &mut self,
+        hash: u64,
+        moment: &mut Moment<'_>,
+        announce: &Announce,
+        room: PeerRoom<'_>,
+    ) -> Announced {
         moment.now = self.latest(moment.now);
         let request = &announce.request;
         let kind = self.kind_of(announce.ip);
         let endpoint = Endpoint::new(announce.ip, request.port);
         let peer = Peer { endpoint, kind, announce };
-        let number = match self.table.find(&self.seed, &request.info_hash) {
+        let number = match self.table.find(hash, &request.info_hash) {
             Some(number) => number,
             None if !announce.listed || request.event == AnnounceEvent::Stopped => {
                 return Announced::default();

@@ -23,6 +23,14 @@ pub enum PeerClass {
     Seeder = 2,
 }
 
+/// Seeders, leechers and partial seeds of a part, of a lane or of a swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) len: u32,
+    pub(crate) leechers: u32,
+    pub(crate) partials: u32,
+}
+
 /// The columns that a part keeps for each peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Columns {
@@ -32,6 +40,8 @@ pub(crate) struct Columns {
     pub(crate) peer_ids: bool,
 }
 
+/// Bytes that a processor fetches at once; where it fetches more, some are named twice.
+const LINE_BYTES: usize = 64;
 const STAMP_BYTES: usize = 2;
 const PEER_ID_BYTES: usize = 20;
 
@@ -65,6 +75,8 @@ pub(crate) struct Part {
     oldest: Stamp,
 }
 
+const _: () = assert!(size_of::<Part>() == 32, "an entry in the directory of a lane's parts");
+
 impl Part {
     pub(crate) const fn len(&self) -> u32 {
         self.len
@@ -72,10 +84,6 @@ impl Part {
 
     pub(crate) const fn leechers(&self) -> u32 {
         self.leechers
-    }
-
-    pub(crate) const fn partials(&self) -> u32 {
-        self.partials
     }
 
     pub(crate) const fn class_at(&self, position: u32) -> PeerClass {
@@ -88,8 +96,26 @@ impl Part {
         }
     }
 
+    pub(crate) const fn classes(&self) -> Classes {
+        Classes { len: self.len, leechers: self.leechers, partials: self.partials }
+    }
+
     fn capacity(&self, columns: Columns) -> usize {
         self.block.len() / columns.row_bytes()
+    }
+
+    /// Names the endpoints, all of which are searched, and where the other columns begin.
+    pub(crate) fn ahead(&self, columns: Columns, fetch: &mut impl FnMut(*const u8)) {
+        let block = self.block.as_ptr();
+        let capacity = self.capacity(columns);
+        let stamps = capacity * columns.stride;
+        for line in (0..self.len as usize * columns.stride).step_by(LINE_BYTES) {
+            fetch(block.wrapping_add(line));
+        }
+        fetch(block.wrapping_add(stamps));
+        if columns.peer_ids {
+            fetch(block.wrapping_add(stamps + capacity * STAMP_BYTES));
+        }
     }
 
     /// The endpoints of all rows, in wire order and without gaps.
@@ -180,10 +206,7 @@ impl Part {
         }
         self.len -= 1;
         self.move_row(columns, self.len, hole);
-        let fitting = capacity_above(self.len as usize);
-        if self.capacity(columns) > fitting + fitting / 4 {
-            self.resize(columns, fitting);
-        }
+        self.fit(columns);
     }
 
     /// Whether some row may be older than `ttl_steps`.
@@ -200,19 +223,25 @@ impl Part {
         mut gone: impl FnMut(PeerClass),
     ) {
         let mut oldest = now;
-        let mut position = self.len;
-        // From the back: whatever moves into a hole has been looked at already.
-        while position > 0 {
-            position -= 1;
-            let stamp = self.stamp(columns, position);
+        let mut kept = Classes::default();
+        // Rows move up one by one, so classes stay sorted and memory changes once.
+        for position in 0..self.len {
+            let (class, stamp) = (self.class_at(position), self.stamp(columns, position));
             if stamp.age_steps(now) > ttl_steps {
-                gone(self.class_at(position));
-                self.remove(columns, position);
-            } else if stamp.age_steps(now) > oldest.age_steps(now) {
+                gone(class);
+                continue;
+            }
+            if stamp.age_steps(now) > oldest.age_steps(now) {
                 oldest = stamp;
             }
+            self.move_row(columns, position, kept.len);
+            kept.len += 1;
+            kept.leechers += u32::from(class == PeerClass::Leecher);
+            kept.partials += u32::from(class == PeerClass::PartialSeed);
         }
         self.oldest = oldest;
+        (self.len, self.leechers, self.partials) = (kept.len, kept.leechers, kept.partials);
+        self.fit(columns);
     }
 
     /// Bytes that the part holds on the heap.
@@ -231,6 +260,14 @@ impl Part {
         if columns.peer_ids {
             let target = self.peer_id_range(columns, to);
             self.block.copy_within(self.peer_id_range(columns, from), target.start);
+        }
+    }
+
+    /// Gives memory back when the block is much longer than its rows.
+    fn fit(&mut self, columns: Columns) {
+        let fitting = if self.len == 0 { 0 } else { capacity_above(self.len as usize) };
+        if self.capacity(columns) > fitting + fitting / 4 {
+            self.resize(columns, fitting);
         }
     }
 

@@ -7,6 +7,12 @@ use crate::time::{STAMP_STEP_SECS, Tick};
 
 const EMPTY_TORRENT_TTL_STEPS: u16 = (EMPTY_TORRENT_TTL_SECS / STAMP_STEP_SECS) as u16;
 
+/// How many looks the removal of a torrent is worth: it searches the index twice.
+const REMOVAL_WORTH: u32 = 4;
+
+/// How many looks it is worth to join a part with another: its peers are few then.
+const JOIN_WORTH: u32 = 16;
+
 /// Where the next step goes on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursor {
@@ -41,6 +47,7 @@ impl Shard {
                 swept = Swept::Done;
             }
         }
+        self.table.advance(&self.seed, budget as usize);
         self.publish();
         swept
     }
@@ -67,9 +74,9 @@ impl Shard {
             let old = since.age_steps(context.now) > EMPTY_TORRENT_TTL_STEPS;
             if old || torrent.completions == 0 {
                 self.remove_torrent(number);
-            } else {
-                self.sweep.torrent += 1;
+                return REMOVAL_WORTH;
             }
+            self.sweep.torrent += 1;
             return 1;
         }
         if let Some(lane) = torrent.body.lanes_mut().get_mut(self.sweep.lane as usize) {
@@ -78,11 +85,13 @@ impl Shard {
             let looked_at = if part < parts { lane.expire_part(&context, tally, part) } else { 1 };
             if part + 1 < parts {
                 self.sweep.part += 1;
-            } else {
-                lane.shrink(&context);
+                return looked_at;
+            }
+            let joined = lane.shrink(&context);
+            if joined == 0 {
                 (self.sweep.lane, self.sweep.part) = (self.sweep.lane + 1, 0);
             }
-            return looked_at;
+            return looked_at + joined * JOIN_WORTH;
         }
         // All lanes are done. The torrent may be empty now; the next step removes it if so.
         (self.sweep.lane, self.sweep.part) = (0, 0);

@@ -50,7 +50,7 @@ pub(crate) struct Single {
 }
 
 const _: () = assert!(size_of::<Torrent>() == 40, "the record of a one-peer torrent");
-const _: () = assert!(size_of::<Lane>() <= 40, "the header of a lane");
+const _: () = assert!(size_of::<Body>() == 16, "the body of a record");
 
 #[derive(Debug)]
 struct Chunk {
@@ -81,20 +81,26 @@ impl Table {
         self.len() >= RECORDS_MAX
     }
 
-    pub(crate) fn find(&self, seed: &Seed, info_hash: &InfoHash) -> Option<u32> {
-        self.index.find(table_hash(seed, info_hash), |number| {
-            self.torrent(number).info_hash == *info_hash
-        })
+    pub(crate) const fn keeps_peer_ids(&self) -> bool {
+        self.peer_ids
+    }
+
+    /// The number of a torrent; `hash` is that of its info hash.
+    pub(crate) fn find(&self, hash: u64, info_hash: &InfoHash) -> Option<u32> {
+        self.index.find(hash, |number| self.torrent(number).info_hash == *info_hash)
     }
 
     /// Where the search for a torrent with this hash begins.
-    pub(crate) fn home(&self, hash: u64) -> Option<&u32> {
-        self.index.home(hash)
+    pub(crate) fn homes(&self, hash: u64) -> impl Iterator<Item = &u32> {
+        self.index.homes(hash)
     }
 
-    /// The torrent that a search for this hash most likely ends at, without looking at it.
-    pub(crate) fn candidate(&self, hash: u64) -> Option<&Torrent> {
-        self.index.find(hash, |_| true).map(|number| self.torrent(number))
+    /// The torrent that a search for this hash most likely ends at, without looking at it, and its
+    /// peer id if one is kept.
+    pub(crate) fn candidate(&self, hash: u64) -> Option<(&Torrent, Option<&PeerId>)> {
+        let (chunk, at) = locate(self.index.find(hash, |_| true)?);
+        let chunk = &self.chunks[chunk];
+        Some((&chunk.torrents[at], chunk.peer_ids.get(at)))
     }
 
     pub(crate) fn torrent(&self, number: u32) -> &Torrent {
@@ -165,8 +171,17 @@ impl Table {
         // time.
         let spare = if self.len() == 0 { 0 } else { 2 };
         self.chunks.truncate(locate(self.len()).0 + spare);
+        if self.chunks.capacity() > 4 * self.chunks.len() + 4 {
+            self.chunks.shrink_to(2 * self.chunks.len());
+        }
         let chunks = &self.chunks;
         self.index.fit(|number| hash_of(chunks, seed, number));
+    }
+
+    /// Goes on with what insertions and removals left of a change of the index's size.
+    pub(crate) fn advance(&mut self, seed: &Seed, slots: usize) {
+        let chunks = &self.chunks;
+        self.index.advance(slots, |number| hash_of(chunks, seed, number));
     }
 
     /// Bytes on the heap, as far as the table itself allocated them.
@@ -225,12 +240,14 @@ mod tests {
         }
         let full = table.heap_bytes();
         for number in (0..5000).filter(|number| number % 50 != 0) {
-            let at = table.find(&seed, &hash(number)).expect("was put in");
+            let at =
+                table.find(table_hash(&seed, &hash(number)), &hash(number)).expect("was put in");
             table.remove(&seed, at);
         }
         assert_eq!(table.len(), 100);
+        table.advance(&seed, 5000);
         for number in 0..5000 {
-            let found = table.find(&seed, &hash(number));
+            let found = table.find(table_hash(&seed, &hash(number)), &hash(number));
             assert_eq!(found.is_some(), number % 50 == 0, "torrent {number}");
             if let Some(at) = found {
                 assert_eq!(table.torrent(at).completions, number);

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use skep_proto::{InfoHash, PeerId};
 
-use super::lane::{Classes, Lane};
-use super::part::{Columns, PeerClass};
+use super::lane::Lane;
+use super::part::{Classes, Columns, PeerClass};
 use super::table::Body;
 use super::{Counts, Shard, body};
 use crate::time::Stamp;

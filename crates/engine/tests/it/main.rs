@@ -5,6 +5,7 @@
 
 mod golden_http;
 mod golden_udp;
+mod layout;
 mod pressure;
 mod regressions;
 mod scenarios;

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use skep::frontend::udp::UdpFrontend;
 use skep::frontend::{Shared, Worker};
 use skep::runtime::clock::Clock;
+use skep::runtime::load::CurrentDelay;
 use skep::runtime::shutdown::Shutdown;
 use skep::shards::{Answer, Batch, MemoryStore, PeerStore, Request};
 use skep_engine::gate::RateTable;
@@ -54,6 +55,7 @@ impl Tracker {
             policy: Arc::new(Arc::new(Policy::default()).into()),
             clock: Clock::start(),
             shutdown: Shutdown::default(),
+            delay: CurrentDelay::default(),
             seed: seed.clone(),
             new_torrents_per_minute_max: NEW_TORRENTS_PER_MINUTE_MAX,
         };

@@ -125,8 +125,9 @@ fn http() {
         asked.compact = peers.ipv4_ids.is_empty();
         count(name, CALLS, |_| {
             out.clear();
+            let interval = policy.answers.interval_after(&announced, 0, &mut rng);
             respond(&mut out, &response, 100 + announced.ipv4_bytes, |out| {
-                session.write_announce(out, &mut rng, &asked, &announced, peers);
+                session.write_announce(out, interval, &asked, &announced, peers);
             });
             black_box(&out);
         });

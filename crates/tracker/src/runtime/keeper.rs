@@ -21,6 +21,9 @@ const STEPS_PER_SEC: u32 = 10;
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(1000 / STEPS_PER_SEC as u64);
 
+/// Seconds between two looks at whether memory is to be given back to the system.
+const GIVE_BACK_SECS: u32 = 2;
+
 /// What the swarms are kept with.
 pub struct Keeping {
     /// The swarms.
@@ -42,19 +45,26 @@ pub struct Keeping {
 /// Sweeps and watches the memory and the load until the tracker stops.
 pub fn keep_swarms(mut keeping: Keeping) {
     let pieces = keeping.store.sweep_pieces();
-    let (mut piece, mut due, mut pressure) = (0, 0.0, Pressure::None);
+    let (mut piece, mut due, mut pressure, mut steps) = (0, 0.0, Pressure::None, 0);
     while !keeping.shutdown.wait_timeout(STEP) {
-        let Keeping { store, reloader, clock, .. } = &keeping;
-        reloader.settle(clock.now());
-        // So many pieces a step that all of them are swept once in the interval.
+        let reloader = &keeping.reloader;
+        reloader.settle(keeping.clock.now());
+        // So many pieces a step that all of them are swept once in the interval; or more slowly, if
+        // they are so large that the pauses in sweeping take longer.
         due += pieces as f64 / f64::from(reloader.sweep_interval_secs() * STEPS_PER_SEC);
-        while due >= 1.0 {
+        while due >= 1.0 && !keeping.shutdown.requested() {
             due -= 1.0;
-            store.sweep_piece(piece, clock.now());
+            keeping.store.sweep_piece(piece, keeping.clock.now());
             piece = (piece + 1) % pieces;
+            pressure = keeping.watch_memory(pressure);
         }
         pressure = keeping.watch_memory(pressure);
         keeping.gauges.set_delay(keeping.load.look(keeping.clock.now()));
+        steps += 1;
+        if steps == GIVE_BACK_SECS * STEPS_PER_SEC {
+            steps = 0;
+            keeping.budget.give_back();
+        }
     }
 }
 

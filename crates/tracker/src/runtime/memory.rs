@@ -5,7 +5,7 @@
 use std::fs;
 
 use skep_engine::swarm::Pressure;
-use skep_net::memory::{allocated_bytes, available_bytes};
+use skep_net::memory::{allocated_bytes, available_bytes, give_back_freed};
 
 /// Percent of the machine's memory that the process takes if nothing else is said.
 const OF_MACHINE_PERCENT: u64 = 80;
@@ -17,6 +17,13 @@ const BEGINS_PERCENT: [(Pressure, u64); 3] =
 /// Percent of the budget by which use must fall below that for the pressure to end.
 const RELIEF_PERCENT: u64 = 2;
 
+/// Bytes that are freed before they are given back to the system, so that peers who come and go cause
+/// nothing.
+const GIVEN_BACK_BYTES_MIN: u64 = 16 << 20;
+
+/// Bytes by which use may fall from one look to the next when nothing goes on any more.
+const CALM_BYTES: u64 = 1 << 20;
+
 /// How much memory the process may use, and how much it used when it was measured last.
 #[derive(Debug)]
 pub struct MemoryBudget {
@@ -24,6 +31,10 @@ pub struct MemoryBudget {
     /// Code, stacks and whatever was there before the first block was counted.
     fixed_bytes: u64,
     used_bytes: u64,
+    /// The most that was used since memory was given back to the system.
+    peak_bytes: u64,
+    /// What was used when it was looked whether to give memory back.
+    seen_bytes: u64,
     pressure: Pressure,
 }
 
@@ -36,7 +47,14 @@ impl MemoryBudget {
             bytes => bytes,
         };
         let fixed_bytes = resident_bytes().saturating_sub(allocated_bytes() as u64);
-        Self { max_bytes, fixed_bytes, used_bytes: fixed_bytes, pressure: Pressure::None }
+        Self {
+            max_bytes,
+            fixed_bytes,
+            used_bytes: fixed_bytes,
+            peak_bytes: 0,
+            seen_bytes: 0,
+            pressure: Pressure::None,
+        }
     }
 
     /// Measures, and tells how short memory is now.
@@ -44,6 +62,22 @@ impl MemoryBudget {
         self.used_bytes = self.fixed_bytes + allocated_bytes() as u64;
         self.pressure = pressure(self.used_bytes, self.max_bytes, self.pressure);
         self.pressure
+    }
+
+    /// Gives memory back to the system when much was freed, no more is being freed, and the allocator
+    /// still keeps it. To be called every few seconds.
+    ///
+    /// While torrents expire their blocks lie between those of others, and there is little to give.
+    pub fn give_back(&mut self) {
+        let falling = self.seen_bytes.saturating_sub(self.used_bytes) >= CALM_BYTES;
+        self.seen_bytes = self.used_bytes;
+        self.peak_bytes = self.peak_bytes.max(self.used_bytes);
+        if !falling && is_much_less(self.used_bytes, self.peak_bytes) {
+            self.peak_bytes = self.used_bytes;
+            if is_much_less(self.used_bytes, resident_bytes()) {
+                give_back_freed();
+            }
+        }
     }
 
     /// The budget in bytes.
@@ -67,6 +101,11 @@ fn pressure(used: u64, max: u64, before: Pressure) -> Pressure {
         used >= max / 100 * (percent - relief)
     };
     BEGINS_PERCENT.iter().rev().find(begun).map_or(Pressure::None, |(pressure, _)| *pressure)
+}
+
+/// Whether use is so far below what it was, or what is resident, that memory should go back.
+const fn is_much_less(used: u64, before: u64) -> bool {
+    before.saturating_sub(used) >= GIVEN_BACK_BYTES_MIN
 }
 
 fn resident_bytes() -> u64 {
@@ -95,6 +134,14 @@ mod tests {
         ] {
             now = pressure(used, 100, now);
             assert_eq!(now, expected, "{used} percent used");
+        }
+    }
+
+    #[test]
+    fn memory_goes_back_when_much_was_freed_and_not_with_every_peer() {
+        let mib = 1 << 20;
+        for (used, before, expected) in [(85, 100, false), (84, 100, true), (60, 40, false)] {
+            assert_eq!(is_much_less(used * mib, before * mib), expected, "{before} to {used} MiB");
         }
     }
 
