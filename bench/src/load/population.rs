@@ -24,7 +24,8 @@ pub(crate) const SOURCES_MAX: usize = 128;
 pub(crate) enum Spread {
     /// All torrents have the same number, but for a remainder.
     Even,
-    /// Each torrent has one; the others are spread by 1/rank.
+    /// In proportion to 1/rank, rounded so that all together are right; far down the ranks some
+    /// torrents have none.
     Rank,
 }
 
@@ -122,16 +123,13 @@ impl Population {
         let mut shares = 0.0;
         for torrent in 0..torrents {
             shares += 1.0 / f64::from(torrent + 1);
-            let rest = peers - torrents;
-            let behind = torrent
-                + 1
-                + match spread {
-                    Spread::Even => {
-                        (u64::from(rest) * u64::from(torrent + 1) / u64::from(torrents)) as u32
-                    }
-                    // The share of the last torrent is all but exactly one.
-                    Spread::Rank => (f64::from(rest) * shares / harmonic).round() as u32,
-                };
+            let behind = match spread {
+                Spread::Even => {
+                    (u64::from(peers) * u64::from(torrent + 1) / u64::from(torrents)) as u32
+                }
+                // The share of the last torrent is all but exactly one.
+                Spread::Rank => (f64::from(peers) * shares / harmonic).round() as u32,
+            };
             let size = behind - before;
             before = behind;
             ensure!(
