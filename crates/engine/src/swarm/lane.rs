@@ -400,6 +400,10 @@ impl Lane {
         }
         let (kind, group_bytes) = (self.kind, context.group_bytes(self.kind));
         if let Parts::Many(parted) = &mut self.parts {
+            if parted.parts.len() == parted.parts.capacity() {
+                // Doubling would leave half of it unused.
+                parted.parts.reserve_exact(parted.parts.len() / 8 + 1);
+            }
             parted.parts.push(Part::default());
             let parts = parted.parts.len();
             let split = parent_of(parts - 1);

@@ -288,13 +288,12 @@ impl Part {
 
 /// The capacity to give to a part that holds `len` rows and gets one more.
 ///
-/// Steps are an eighth or less once a part is large, so that little is allocated and not used.
+/// Steps are small, so that little is allocated and not used.
 const fn capacity_above(len: usize) -> usize {
     match len {
         0..4 => len + 1,
         4..8 => (len + 2) / 2 * 2,
-        8..32 => (len + 4) / 4 * 4,
-        _ => (len + 8) / 8 * 8,
+        _ => (len + 4) / 4 * 4,
     }
 }
 
