@@ -9,9 +9,9 @@ use crate::load::goals::Results;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Spread};
 use crate::load::scenario::{
-    Case, FLOOR_SCALING, HALF, LARGE, LARGE_PEERS_A_TORRENT, LARGE_TORRENTS, ONE_WORKER, SCALING,
-    SCALING_ANSWERED_PEERS, SCALING_PEERS, SWEEP, SWEEP_SECS, SWEEPS_MAX, SWEPT, SWEPT_AFTER_SECS,
-    TWO_WORKERS, WINDOW,
+    CALM_SECS, Case, FLOOR_SCALING, HALF, LARGE, LARGE_PEERS_A_TORRENT, LARGE_TORRENTS, ONE_WORKER,
+    SCALING, SCALING_ANSWERED_PEERS, SCALING_PEERS, SWEEP, SWEEP_SECS, SWEEPS_MAX, SWEPT,
+    SWEPT_AFTER_SECS, TWO_WORKERS, WINDOW,
 };
 use crate::load::server::{Server, on_core};
 use crate::load::table::{self, Sweep};
@@ -137,7 +137,8 @@ impl Comparison {
             ..self.udp(runner, HALF, pace)
         };
         let (core, population) = (runner.generators.last().copied(), runner.population);
-        let calm = on_core(core, || udp::measure(&load, population))?;
+        let calm = UdpLoad { secs: CALM_SECS, ..load };
+        let calm = on_core(core, || udp::measure(&calm, population))?;
         let before = peers_then_move(runner, SWEPT_AFTER_SECS)?;
         let swept = on_core(core, || udp::measure(&load, population))?;
         let after = peers_then_move(runner, 0)?;

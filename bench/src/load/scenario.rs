@@ -233,7 +233,10 @@ pub(crate) const SWEPT_AFTER_SECS: u32 = 4000;
 
 /// How long answers are watched then: longer than a sweep takes, the time between two of which is
 /// told to the tracker by its command.
-pub(crate) const SWEEP_SECS: f64 = 16.0;
+pub(crate) const SWEEP_SECS: f64 = 32.0;
+
+/// The same load without a sweep, in seconds.
+pub(crate) const CALM_SECS: f64 = 8.0;
 
 /// How often all peers fall silent at the most: each time they must be announced again.
 pub(crate) const SWEEPS_MAX: usize = 3;
