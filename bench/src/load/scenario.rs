@@ -77,7 +77,7 @@ pub(crate) const FULL: &[Scenario] = &[
         torrents: 1_000_000,
         peers: 2_000_000,
         spread: Spread::Rank,
-        answered_peers: 10,
+        answered_peers: 21,
         cases: &[
             Case {
                 name: "udp-rank",
