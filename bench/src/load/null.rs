@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use skep_net::udp::{Batch, DATAGRAM_BYTES_MAX, UdpOptions, UdpSocket, wait_any};
+use skep_net::udp::{Batch, DATAGRAM_BYTES_MAX, UdpOptions, UdpSocket, Waiter};
 use skep_proto::peer_addr::IPV4_BYTES;
 use skep_proto::udp::{
     ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, ANNOUNCE_HEADER_BYTES, CONNECT_BYTES,
@@ -59,9 +59,10 @@ pub(crate) fn udp(port: u16, peers: usize, workers: usize) -> Result<()> {
 }
 
 fn answer_datagrams(mut socket: UdpSocket, answers: &Answers) -> Result<()> {
+    let waiter = Waiter::new(&[&socket])?;
     let mut batch = Batch::new(BATCH);
     loop {
-        let _ = wait_any(&[&socket], WAIT_MAX)?;
+        let _ = waiter.wait(&[&socket], WAIT_MAX)?;
         for _ in 0..BATCHES_IN_TURN_MAX {
             let received = socket.receive(&mut batch, Duration::ZERO)?;
             for number in 0..received {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -398,21 +398,55 @@ fn write_control<T: Copy>(
     }
 }
 
-pub(super) fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readiness> {
-    let mut entries = [libc::pollfd { fd: -1, events: 0, revents: 0 }; SOCKETS_MAX];
-    let entries = &mut entries[..sockets.len()];
-    for (entry, socket) in entries.iter_mut().zip(sockets) {
-        *entry = poll_entry(&socket.socket, libc::POLLIN);
-    }
-    poll(entries, wait_max)?;
-    let mut readiness = Readiness::default();
-    for (index, entry) in entries.iter().enumerate() {
-        // An error counts too: the next receive tells it.
-        if entry.revents != 0 {
-            readiness.mark(index);
+/// The kernel's list of sockets to wait for: it costs the same however many they are.
+pub(super) struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub(super) fn new(sockets: &[&UdpSocket]) -> io::Result<Self> {
+        // SAFETY: no pointers, and the result is looked at before it is used.
+        let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
         }
+        // SAFETY: the kernel just made this descriptor, and nobody else knows it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        for (index, socket) in sockets.iter().enumerate() {
+            let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: index as u64 };
+            let socket = socket.socket.as_raw_fd();
+            // SAFETY: both descriptors are open, and the kernel copies the event.
+            let result = unsafe {
+                libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, socket, &raw mut event)
+            };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self(epoll))
     }
-    Ok(readiness)
+
+    pub(super) fn wait(&self, wait_max: Duration) -> io::Result<Readiness> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; SOCKETS_MAX];
+        // SAFETY: the pointer and length describe `events`, which outlives the call.
+        let count = unsafe {
+            libc::epoll_wait(
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                SOCKETS_MAX as libc::c_int,
+                millis(wait_max),
+            )
+        };
+        let mut readiness = Readiness::default();
+        let Ok(count) = usize::try_from(count) else {
+            let cause = io::Error::last_os_error();
+            let interrupted = cause.kind() == io::ErrorKind::Interrupted;
+            return if interrupted { Ok(readiness) } else { Err(cause) };
+        };
+        for event in &events[..count] {
+            // An error counts too: the next receive tells it.
+            readiness.mark(event.u64 as usize);
+        }
+        Ok(readiness)
+    }
 }
 
 fn poll_entry(socket: &net::UdpSocket, events: libc::c_short) -> libc::pollfd {
@@ -421,17 +455,20 @@ fn poll_entry(socket: &net::UdpSocket, events: libc::c_short) -> libc::pollfd {
 
 /// Waits for any of the entries; a signal ends the wait with none of them marked.
 fn poll(entries: &mut [libc::pollfd], wait_max: Duration) -> io::Result<()> {
-    // Rounded up, or a wait of less than a millisecond would spin.
-    let wait_ms = wait_max.as_nanos().div_ceil(1_000_000);
-    let wait_ms = libc::c_int::try_from(wait_ms).unwrap_or(libc::c_int::MAX);
     // SAFETY: the pointer and length describe `entries`, which outlives the call.
-    let result =
-        unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, wait_ms) };
+    let result = unsafe {
+        libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, millis(wait_max))
+    };
     if result < 0 {
         let cause = io::Error::last_os_error();
         return if cause.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(cause) };
     }
     Ok(())
+}
+
+/// Rounded up, or a wait of less than a millisecond would spin.
+fn millis(wait: Duration) -> libc::c_int {
+    libc::c_int::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
 }
 
 #[cfg(test)]

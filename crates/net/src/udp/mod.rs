@@ -21,7 +21,7 @@ use fallback::Fallback;
 #[cfg(target_os = "linux")]
 use mmsg::Mmsg;
 
-/// The most sockets that one [`wait_any`] takes.
+/// The most sockets that one [`Waiter`] takes.
 pub const SOCKETS_MAX: usize = 32;
 
 /// The way of talking to the kernel.
@@ -279,7 +279,7 @@ fn usable_bytes(reported: usize) -> usize {
     if cfg!(target_os = "linux") { reported / 2 } else { reported }
 }
 
-/// Which of the sockets given to [`wait_any`] have something to receive.
+/// Which of the sockets given to a [`Waiter`] have something to receive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[must_use]
 pub struct Readiness(u32);
@@ -302,28 +302,51 @@ impl Readiness {
     }
 }
 
-/// Waits until one of several sockets has something to receive or `wait_max` is over.
+/// Waits for several sockets together.
 ///
-/// For a worker that serves two sockets: receive one batch from each in turn with no wait, and call
-/// this only when all of them came back empty.
-///
-/// # Cost
-/// One system call, unless all sockets use [`Backend::Std`]: those are asked one after the other,
-/// and the last of them may be noticed some milliseconds late.
-/// # Errors
-/// The cause given by the system. A signal is not an error: nothing is ready then.
-/// # Panics
-/// Unless there are between 1 and [`SOCKETS_MAX`] sockets.
-pub fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readiness> {
-    assert!(
-        (1..=SOCKETS_MAX).contains(&sockets.len()),
-        "between 1 and {SOCKETS_MAX} sockets must be waited for"
-    );
+/// For a worker that serves more than one: wait, then receive from those that are ready.
+pub struct Waiter {
     #[cfg(target_os = "linux")]
-    if sockets.iter().any(|socket| matches!(socket.engine, Engine::Mmsg(_))) {
-        return mmsg::wait_any(sockets, wait_max);
+    epoll: Option<mmsg::Epoll>,
+}
+
+impl Waiter {
+    /// Prepares to wait for these sockets.
+    ///
+    /// # Errors
+    /// The cause given by the system, for want of open files mostly.
+    /// # Panics
+    /// Unless there are between 1 and [`SOCKETS_MAX`] sockets.
+    pub fn new(sockets: &[&UdpSocket]) -> io::Result<Self> {
+        assert!(
+            (1..=SOCKETS_MAX).contains(&sockets.len()),
+            "between 1 and {SOCKETS_MAX} sockets must be waited for"
+        );
+        #[cfg(target_os = "linux")]
+        {
+            let batched = sockets.iter().all(|socket| matches!(socket.engine, Engine::Mmsg(_)));
+            let epoll = if batched { Some(mmsg::Epoll::new(sockets)?) } else { None };
+            Ok(Self { epoll })
+        }
+        #[cfg(not(target_os = "linux"))]
+        Ok(Self {})
     }
-    fallback::wait_any(sockets, wait_max)
+
+    /// Waits until one of the sockets, the same as before, has something to receive or `wait_max` is
+    /// over.
+    ///
+    /// # Cost
+    /// One system call if all sockets use [`Backend::Mmsg`]. Otherwise they are asked one after the
+    /// other, and the last of them may be noticed some milliseconds late.
+    /// # Errors
+    /// The cause given by the system. A signal is not an error: nothing is ready then.
+    pub fn wait(&self, sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readiness> {
+        #[cfg(target_os = "linux")]
+        if let Some(epoll) = &self.epoll {
+            return epoll.wait(wait_max);
+        }
+        fallback::wait_any(sockets, wait_max)
+    }
 }
 
 /// Sends replies 0 to `count`, in order, through a backend.

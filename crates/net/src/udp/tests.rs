@@ -52,6 +52,10 @@ fn bind(backend: Backend, ip: IpAddr) -> UdpSocket {
     socket
 }
 
+fn wait_any(sockets: &[&UdpSocket], wait_max: Duration) -> io::Result<Readiness> {
+    Waiter::new(sockets)?.wait(sockets, wait_max)
+}
+
 fn client(ip: IpAddr) -> Client {
     let client = Client::bind((ip, 0)).unwrap();
     client.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -11,7 +11,7 @@ use skep_engine::Tick;
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
 use skep_engine::session::{Policy, UdpSession, UdpStep, finish_announce};
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
-use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, wait_any};
+use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::udp::{
@@ -76,10 +76,11 @@ impl UdpFrontend {
     /// # Errors
     /// If a socket cannot be received from at all.
     pub fn run(mut self) -> io::Result<()> {
+        let waiter = Waiter::new(&self.sockets.iter().collect::<Vec<_>>())?;
         let mut turn = 0_u32;
         while !self.worker.shared.shutdown.requested() {
             turn = turn.wrapping_add(1);
-            let ready = self.wait()?;
+            let ready = self.wait(&waiter)?;
             if !ready.any() || turn.is_multiple_of(TURNS_PER_DROP_COUNT) {
                 let drops = self.sockets.iter_mut().map(UdpSocket::kernel_drops).sum();
                 self.worker.counters.kernel_drops.set(drops);
@@ -97,12 +98,12 @@ impl UdpFrontend {
     }
 
     /// Waits until a socket has something, or it is time to look whether to stop.
-    fn wait(&self) -> io::Result<Readiness> {
+    fn wait(&self, waiter: &Waiter) -> io::Result<Readiness> {
         let mut sockets = [&self.sockets[0]; SOCKETS_MAX];
         for (place, socket) in sockets.iter_mut().zip(&self.sockets) {
             *place = socket;
         }
-        wait_any(&sockets[..self.sockets.len()], WAIT_MAX)
+        waiter.wait(&sockets[..self.sockets.len()], WAIT_MAX)
     }
 
     /// Receives what is waiting at one socket, answers it and returns how many datagrams it were.
