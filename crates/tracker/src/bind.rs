@@ -103,6 +103,7 @@ impl Sockets {
             admin: Vec::new(),
             left_out: Vec::new(),
         };
+        let mut everywhere = Vec::new();
         for address in addresses(&listen.udp, port) {
             let options = UdpOptions {
                 address,
@@ -118,9 +119,16 @@ impl Sockets {
             let key = key("listen.udp", &listen.udp);
             let bound = udp(&options, workers).map_err(|cause| fail("udp", key, address, cause));
             sockets.keep(bound, listen.udp.from_port, |sockets| &mut sockets.udp)?;
-            if has_direct(config, address) {
-                sockets.add_direct(&options);
+            if let Some(all) = sockets.udp[0].last().map(UdpSocket::local_addr)
+                && all.ip() == address.ip()
+                && has_direct(config, address)
+            {
+                everywhere.push(UdpOptions { address: all, ..options });
             }
+        }
+        // Those that were asked for come first: a worker can wait for so many only.
+        for options in everywhere {
+            sockets.add_direct(&options);
         }
         for address in addresses(&listen.http, port) {
             let key = key("listen.http", &listen.http);
@@ -142,19 +150,18 @@ impl Sockets {
     /// be told that address with each datagram, nor tell it back with each answer: 7 % of the
     /// processor time of an answer. Addresses that come later are served by the socket for all.
     fn add_direct(&mut self, options: &UdpOptions) {
-        let Some(all) = self.udp[0].last().map(UdpSocket::local_addr) else {
-            return;
-        };
         let of_family = |ip: &std::net::IpAddr| ip.is_ipv4() == options.address.is_ipv4();
         let addresses = addresses::local().into_iter().filter(of_family);
         for ip in addresses.take(DIRECT_MAX) {
-            let address = SocketAddr::new(ip, all.port());
+            if self.udp[0].len() + self.udp_direct[0].len() >= SOCKETS_MAX {
+                return;
+            }
+            let address = SocketAddr::new(ip, options.address.port());
             let options = UdpOptions { address, ..options.clone() };
-            let room = self.udp[0].len() + self.udp_direct[0].len() < SOCKETS_MAX;
             let bound: io::Result<Vec<_>> =
                 self.udp.iter().map(|_| UdpSocket::bind(&options)).collect();
             // One that is just coming or going is left to the socket for all.
-            if let (true, Ok(bound)) = (room, bound) {
+            if let Ok(bound) = bound {
                 let workers = self.udp_direct.iter_mut().zip(bound);
                 workers.for_each(|(worker, socket)| worker.push(socket));
             }
@@ -276,6 +283,19 @@ mod tests {
                 assert!(direct.iter().all(|socket| socket.local_addr().port() == all.port()));
             }
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn many_ports_on_all_addresses_are_no_more_sockets_than_a_worker_can_wait_for() {
+        let mut config = Config::default();
+        config.listen.udp.addresses = vec!["0.0.0.0:0".parse().unwrap(); SOCKETS_MAX - 3];
+        config.listen.udp.from_port = false;
+        config.listen.http.addresses = Vec::new();
+        config.listen.admin.addresses = Vec::new();
+        let sockets = Sockets::bind(&config, 1).unwrap_or_else(|error| panic!("{error}"));
+        let (named, direct) = (&sockets.udp[0], &sockets.udp_direct[0]);
+        assert_eq!((named.len(), named.len() + direct.len()), (SOCKETS_MAX - 3, SOCKETS_MAX));
     }
 
     #[test]
