@@ -10,7 +10,7 @@ use core::fmt;
 pub enum DecodeError {
     /// A UDP body is too short, or its hashes are not a multiple of 20 bytes.
     MalformedPacket,
-    /// A UDP action other than connect, announce and scrape.
+    /// An action that is none of the protocol's.
     UnknownAction,
     /// No `info_hash` in an announce.
     MissingInfoHash,
@@ -26,11 +26,19 @@ pub enum DecodeError {
     InvalidPort,
     /// A scrape that names no torrent.
     FullScrape,
+    /// A WebSocket message that is not one JSON object.
+    InvalidJson,
+    /// A WebRTC answer without the 20 bytes of the peer that it is for.
+    InvalidToPeerId,
+    /// A WebRTC answer without the 20 bytes of the offer that it answers.
+    InvalidOfferId,
+    /// A WebRTC answer without a session description.
+    InvalidAnswer,
 }
 
 impl DecodeError {
     /// Every variant, in the order of [`DecodeError::index`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::MalformedPacket,
         Self::UnknownAction,
         Self::MissingInfoHash,
@@ -40,6 +48,10 @@ impl DecodeError {
         Self::InvalidPeerId,
         Self::InvalidPort,
         Self::FullScrape,
+        Self::InvalidJson,
+        Self::InvalidToPeerId,
+        Self::InvalidOfferId,
+        Self::InvalidAnswer,
     ];
 
     /// Position in [`DecodeError::ALL`], to count by.
@@ -48,7 +60,7 @@ impl DecodeError {
         self as usize
     }
 
-    /// The fixed text that the client gets; never more than 40 bytes, never an echo.
+    /// The fixed text that the client gets; never more than 48 bytes, never an echo.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -61,6 +73,10 @@ impl DecodeError {
             Self::InvalidPeerId => "invalid peer_id",
             Self::InvalidPort => "invalid port",
             Self::FullScrape => "full scrape not allowed",
+            Self::InvalidJson => "invalid JSON",
+            Self::InvalidToPeerId => "invalid `to_peer_id` (required with `answer`)",
+            Self::InvalidOfferId => "invalid offer_id",
+            Self::InvalidAnswer => "invalid answer",
         }
     }
 
@@ -77,6 +93,10 @@ impl DecodeError {
             Self::InvalidPeerId => "invalid_peer_id",
             Self::InvalidPort => "invalid_port",
             Self::FullScrape => "full_scrape",
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidToPeerId => "invalid_to_peer_id",
+            Self::InvalidOfferId => "invalid_offer_id",
+            Self::InvalidAnswer => "invalid_answer",
         }
     }
 }
@@ -97,7 +117,7 @@ mod tests {
     fn every_violation_counts_in_its_own_place() {
         for (position, violation) in DecodeError::ALL.into_iter().enumerate() {
             assert_eq!(violation.index(), position);
-            assert!(violation.text().len() <= 40);
+            assert!(violation.text().len() <= 48);
         }
     }
 }

@@ -55,6 +55,14 @@ twenty_bytes! {
     PeerId
 }
 
+twenty_bytes! {
+    /// What a WebTorrent client called an offer; unique to that client at best.
+    ///
+    /// # Source
+    /// The WebTorrent tracker protocol: `offer_id`.
+    OfferId
+}
+
 impl InfoHash {
     /// Reads 40 hexadecimal digits of either case.
     #[must_use]

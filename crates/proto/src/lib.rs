@@ -15,6 +15,8 @@
 //! | 41 | options behind a UDP announce | [`udp`] |
 //! | 48 | scrapes by HTTP | [`http`] |
 //! | 52 | SHA-256 hashes cut to 20 bytes | [`InfoHash`] |
+//!
+//! The WebTorrent tracker protocol has no BEP; it is in [`websocket`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -33,7 +35,8 @@ pub mod peer_addr;
 pub mod udp;
 #[cfg(any(test, feature = "testing"))]
 pub mod vectors;
+pub mod websocket;
 
 pub use announce::{AnnounceEvent, AnnounceRequest, NumWant, left_from_wire};
 pub use error::DecodeError;
-pub use ids::{ConnectionId, InfoHash, PeerId, PeerKey, TransactionId};
+pub use ids::{ConnectionId, InfoHash, OfferId, PeerId, PeerKey, TransactionId};

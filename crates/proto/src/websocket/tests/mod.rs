@@ -1,0 +1,3 @@
+//! Tests of the WebSocket codec, by subject.
+//!
+//! What a tracker decides about a message is not tested here.
