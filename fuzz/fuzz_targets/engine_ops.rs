@@ -58,6 +58,7 @@ fn settings(bits: u16) -> SwarmSettings {
     let bit = |number: u16| bits >> number & 1 != 0;
     SwarmSettings {
         peer_ttl_secs: [60, 1500, 3600, 64_800][usize::from(bits & 3)],
+        webrtc_peer_ttl_secs: [60, 240, 1500, 3600][usize::from(bits >> 13 & 3)],
         peer_ids: bit(2),
         ports_per_address_max: [0, 1, 2, 8][usize::from(bits >> 3 & 3)],
         peers_per_prefix_max: [0, 1, 3, 16][usize::from(bits >> 5 & 3)],
@@ -125,6 +126,7 @@ fn announce(both: &mut SideBySide, who: Who, what: u8, wanted: u8) -> Result<(),
             peer_key: PeerKey::from_u32(u32::from(form >> 4 & 1)),
         },
         ip: address(host.into(), ipv6, local),
+        connection: None,
         listed,
     };
     let count = usize::from(wanted >> 2);

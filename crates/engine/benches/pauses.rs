@@ -57,7 +57,7 @@ impl Swarms {
             num_want: NumWant::Default,
             peer_key: PeerKey::default(),
         };
-        let announce = Announce { request, ip, listed: true };
+        let announce = Announce { request, ip, connection: None, listed: true };
         let shard = (self.seed.hash(info_hash.as_bytes()) >> 40) as usize % self.shards.len();
         let mut moment = Moment { now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
         let mut ipv4 = [0; PEERS_WANTED * 6];

@@ -55,7 +55,7 @@ impl Swarms {
             num_want: NumWant::Default,
             peer_key: PeerKey::default(),
         };
-        let announce = Announce { request, ip: IpAddr::V4(ip), listed: true };
+        let announce = Announce { request, ip: IpAddr::V4(ip), connection: None, listed: true };
         let shard = (self.seed.hash(info_hash.as_bytes()) >> 40) as usize % SHARDS;
         let mut moment =
             Moment { now: Tick(60), rng: &mut self.rng, new_torrents: &mut self.new_torrents };

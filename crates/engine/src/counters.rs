@@ -10,7 +10,7 @@ use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::gate::Refusal;
 use crate::session::{HttpRefusal, Interval};
-use crate::swarm::Announced;
+use crate::swarm::{Announced, WEBRTC_BYTES};
 
 /// A number that one thread adds to and others read.
 #[derive(Debug, Default)]
@@ -176,7 +176,9 @@ impl TrafficCounters {
     #[inline]
     pub fn announced(&self, announced: &Announced, interval: Interval) {
         self.answer(Action::Announce);
-        let peers = announced.ipv4_bytes / IPV4_BYTES + announced.ipv6_bytes / IPV6_BYTES;
+        let peers = announced.ipv4_bytes / IPV4_BYTES
+            + announced.ipv6_bytes / IPV6_BYTES
+            + announced.webrtc_bytes / WEBRTC_BYTES;
         self.peers_sent.add(peers as u64);
         self.not_stored.add(u64::from(announced.not_stored));
         if interval.stretched {

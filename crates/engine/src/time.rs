@@ -37,8 +37,12 @@ pub(crate) struct Stamp(u16);
 
 impl Stamp {
     pub(crate) const fn new(now: Tick, flag: bool) -> Self {
-        let steps = (now.0 / STAMP_STEP_SECS) as u16 & STAMP_MASK;
-        Self(if flag { steps | STAMP_FLAG } else { steps })
+        Self((now.0 / STAMP_STEP_SECS) as u16 & STAMP_MASK).with_flag(flag)
+    }
+
+    /// The same time with another flag.
+    pub(crate) const fn with_flag(self, flag: bool) -> Self {
+        Self(if flag { self.0 | STAMP_FLAG } else { self.0 & STAMP_MASK })
     }
 
     pub(crate) const fn flag(self) -> bool {

@@ -74,7 +74,7 @@ impl Population {
         // Global addresses.
         let ip =
             Ipv4Addr::from_bits(0x0b00_0000 + ((peer.wrapping_mul(2_654_435_761) as u32) >> 3));
-        Announce { request, ip: IpAddr::V4(ip), listed: true }
+        Announce { request, ip: IpAddr::V4(ip), connection: None, listed: true }
     }
 }
 
@@ -98,7 +98,7 @@ impl Batch for Announces {
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {
-        PeerRoom { ipv4: &mut self.ipv4, ipv6: &mut [], peer_ids: None }
+        PeerRoom { ipv4: &mut self.ipv4, ..PeerRoom::default() }
     }
 
     fn complete(&mut self, _number: usize, answer: Answer) {

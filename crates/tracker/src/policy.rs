@@ -82,6 +82,7 @@ pub fn swarm_settings(config: &Config) -> SwarmSettings {
             PrivatePeers::Always => EnginePrivatePeers::Always,
             PrivatePeers::Never => EnginePrivatePeers::Never,
         },
+        ..SwarmSettings::default()
     }
 }
 

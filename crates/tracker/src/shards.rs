@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use skep_engine::swarm::{
-    Announce, Announced, Counts, Moment, PeerClass, PeerRoom, Pressure, STEPS_AHEAD, Shard,
-    SwarmSettings, Swept, Tally, Totals,
+    Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, STEPS_AHEAD, Shard,
+    StoredPeer, SwarmSettings, Swept, Tally, Totals, WebrtcPeer,
 };
 use skep_engine::{Seed, Tick};
 use skep_net::memory::fetch_ahead;
@@ -21,8 +21,30 @@ use skep_proto::{InfoHash, PeerId};
 pub enum Request {
     /// Carry out an announce and choose peers for its answer.
     Announce(Announce),
-    /// Read the counts of one torrent.
+    /// Read the counts of one torrent, without its WebRTC peers.
     Scrape(InfoHash),
+    /// Read the counts of the WebRTC peers of one torrent.
+    WebrtcScrape(InfoHash),
+    /// Remove a WebRTC peer, if no other connection leads to it by now.
+    Leave {
+        /// The torrent.
+        info_hash: InfoHash,
+        /// Who leaves.
+        peer_id: PeerId,
+        /// The connection that led to it.
+        connection: Connection,
+    },
+    /// Refresh a WebRTC peer that sends a message, and find the one that is to get it.
+    Relay {
+        /// The torrent.
+        info_hash: InfoHash,
+        /// Who sends it.
+        from: PeerId,
+        /// The connection that it came on.
+        connection: Connection,
+        /// Who is to get it.
+        to: PeerId,
+    },
 }
 
 impl Request {
@@ -31,14 +53,17 @@ impl Request {
     pub const fn info_hash(&self) -> &InfoHash {
         match self {
             Self::Announce(announce) => &announce.request.info_hash,
-            Self::Scrape(info_hash) => info_hash,
+            Self::Scrape(info_hash)
+            | Self::WebrtcScrape(info_hash)
+            | Self::Leave { info_hash, .. }
+            | Self::Relay { info_hash, .. } => info_hash,
         }
     }
 
     const fn announce(&self) -> Option<&Announce> {
         match self {
             Self::Announce(announce) => Some(announce),
-            Self::Scrape(_) => None,
+            _ => None,
         }
     }
 }
@@ -48,8 +73,13 @@ impl Request {
 pub enum Answer {
     /// To an announce; the peers were written to the room of the request.
     Announced(Announced),
-    /// To a scrape; `None` if nobody knows the torrent.
+    /// To a scrape of either kind; `None` if nobody knows the torrent.
     Scraped(Option<Counts>),
+    /// To a farewell, whether or not there was somebody to remove.
+    Left,
+    /// To a message: the connection that leads to its receiver. `None` if nobody knows the receiver,
+    /// or if the sender is not on the connection that it came on.
+    Relayed(Option<Connection>),
 }
 
 /// Requests that go to the swarms together, and the way back for their answers.
@@ -64,8 +94,11 @@ pub trait Batch {
     fn complete(&mut self, number: usize, answer: Answer);
 }
 
-/// Takes the endpoint of a peer in wire order, its class, and its peer id where it is kept.
-pub type VisitPeer<'a> = dyn FnMut(&[u8], PeerClass, Option<PeerId>) + 'a;
+/// Takes a torrent, its counts without WebRTC peers, and those of WebRTC peers.
+pub type VisitTorrent<'a> = dyn FnMut(&InfoHash, Counts, Counts) + 'a;
+
+/// Takes a peer.
+pub type VisitPeer<'a> = dyn FnMut(StoredPeer<'_>) + 'a;
 
 /// Swarms, wherever they are kept.
 pub trait PeerStore: Send + Sync + 'static {
@@ -84,7 +117,7 @@ pub trait PeerStore: Send + Sync + 'static {
     fn tally(&self) -> Tally;
 
     /// Calls `visit` with every torrent. No announce waits for more than one shard of it.
-    fn for_each(&self, visit: &mut dyn FnMut(&InfoHash, Counts));
+    fn for_each(&self, visit: &mut VisitTorrent<'_>);
 
     /// Calls `visit` with every peer.
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>);
@@ -171,6 +204,19 @@ impl MemoryStore {
             Request::Scrape(info_hash) => {
                 Answer::Scraped(self.lock(hash).scrape_hashed(hash, &info_hash))
             }
+            Request::WebrtcScrape(info_hash) => {
+                Answer::Scraped(self.lock(hash).webrtc_scrape_hashed(hash, &info_hash))
+            }
+            Request::Leave { info_hash, peer_id, connection } => {
+                let peer = WebrtcPeer { peer_id, connection };
+                self.lock(hash).leave_hashed(hash, moment.now, &info_hash, &peer);
+                Answer::Left
+            }
+            Request::Relay { info_hash, from, connection, to } => {
+                let from = WebrtcPeer { peer_id: from, connection };
+                let mut shard = self.lock(hash);
+                Answer::Relayed(shard.relay_hashed(hash, moment.now, &info_hash, &from, &to))
+            }
         };
         batch.complete(number, answer);
     }
@@ -244,7 +290,7 @@ impl PeerStore for MemoryStore {
         })
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(&InfoHash, Counts)) {
+    fn for_each(&self, visit: &mut VisitTorrent<'_>) {
         for shard in &self.shards {
             shard.0.lock().for_each(&mut *visit);
         }

@@ -1,4 +1,5 @@
-//! Statistics for people and monitors: each endpoint counted once over all torrents.
+//! Statistics for people and monitors: each endpoint, or peer id over WebRTC, counted once over all
+//! torrents.
 //!
 //! Only numbers are made here; pages are written in `pages`. No announce waits for more than one
 //! shard of a count.
@@ -12,10 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use skep_engine::swarm::PeerClass;
+use skep_engine::swarm::{Counts, PeerClass, StoredPeer};
 use skep_engine::{Seed, Tick};
-use skep_proto::PeerId;
-use skep_proto::peer_addr::IPV4_BYTES;
 
 use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
@@ -50,7 +49,7 @@ pub struct Snapshot {
     pub torrents: u64,
     /// Torrents with at least one peer.
     pub active_torrents: u64,
-    /// Endpoints, each counted once over all torrents.
+    /// Endpoints, each counted once over all torrents. A WebRTC peer counts by its peer id.
     pub peers: u64,
     /// Endpoints that only seed.
     pub peers_seeder_only: u64,
@@ -171,12 +170,13 @@ impl Stats {
 /// Walks over the store once for torrents and once for peers.
 fn count(store: &dyn PeerStore, seed: &Seed, endpoints_max: usize) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    store.for_each(&mut |_, counts| {
+    store.for_each(&mut |_, counts, webrtc| {
+        let peers = |counts: Counts| counts.seeders + counts.incomplete();
         snapshot.torrents += 1;
-        snapshot.active_torrents += u64::from(counts.seeders + counts.incomplete() > 0);
+        snapshot.active_torrents += u64::from(peers(counts) + peers(webrtc) > 0);
     });
     let mut sample = Sample { seed, endpoints_max, halvings: 0, endpoints: HashMap::new() };
-    store.for_each_peer(&mut |endpoint, class, peer_id| sample.add(endpoint, class, peer_id));
+    store.for_each_peer(&mut |peer| sample.add(&peer));
     sample.fill(&mut snapshot);
     snapshot
 }
@@ -205,20 +205,21 @@ struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    fn add(&mut self, endpoint: &[u8], class: PeerClass, peer_id: Option<PeerId>) {
-        let hash = self.seed.hash(endpoint);
+    fn add(&mut self, peer: &StoredPeer<'_>) {
+        let key = peer.endpoint.or_else(|| peer.peer_id.as_ref().map(|id| &id.as_bytes()[..]));
+        let hash = self.seed.hash(key.unwrap_or_default());
         if hash.leading_zeros() < self.halvings {
             return;
         }
-        let role = if class == PeerClass::Seeder { SEEDS } else { LEECHES };
+        let role = if peer.class == PeerClass::Seeder { SEEDS } else { LEECHES };
         match self.endpoints.entry(hash) {
             Entry::Occupied(mut seen) => seen.get_mut().flags |= role,
             Entry::Vacant(place) => {
                 let mut seen = Seen { flags: role, client: [0; clients::PREFIX_BYTES] };
-                if endpoint.len() == IPV4_BYTES {
+                if !peer.ipv6 {
                     seen.flags |= IPV4;
                 }
-                if let Some(peer_id) = peer_id {
+                if let Some(peer_id) = peer.peer_id {
                     seen.flags |= HAS_CLIENT;
                     let (prefix, _) = peer_id.as_bytes().split_at(clients::PREFIX_BYTES);
                     seen.client.copy_from_slice(prefix);

@@ -1,6 +1,7 @@
 //! Which ports a peer may claim to listen on.
 //!
-//! A swarm that is told to connect to a mail server is a weapon; a list of ports is a blunt shield.
+//! A swarm that is told to connect to a mail server is a weapon; a list of ports is a blunt shield. A
+//! WebRTC peer has no port that others are told, so nothing is asked of it.
 
 use super::{Refusal, Rules};
 use crate::swarm::Announce;
@@ -9,6 +10,9 @@ use crate::swarm::Announce;
 const SERVICES: [u16; 8] = [1433, 1521, 3306, 3389, 5432, 5900, 6379, 11211];
 
 pub(super) fn check<'a>(rules: &'a Rules, announce: &Announce) -> Result<(), Refusal<'a>> {
+    if announce.connection.is_some() {
+        return Ok(());
+    }
     if announce.listed && announce.request.port == 0 {
         return Err(Refusal::InvalidPort);
     }

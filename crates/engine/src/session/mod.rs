@@ -152,7 +152,7 @@ impl AnswerSettings {
             _ => ip,
         };
         let listed = request.port != 0 || !self.port_zero_unlisted;
-        Announce { request, ip, listed }
+        Announce { request, ip, connection: None, listed }
     }
 }
 

@@ -6,10 +6,9 @@
 
 use core::ptr;
 
-use super::lane::Endpoint;
 use super::table::{Body, Torrent};
 use super::totals::Pressure;
-use super::{Announce, Shard, lane_context};
+use super::{Announce, LaneKind, Shard, lane_context};
 
 /// Steps of [`Shard::ahead`].
 pub const STEPS_AHEAD: u32 = 6;
@@ -59,13 +58,15 @@ impl Shard {
         announce: Option<&Announce>,
         mut fetch: impl FnMut(*const u8),
     ) -> bool {
-        let context = lane_context(&self.settings, &self.seed, Pressure::None, self.now);
-        let endpoint = announce.map(|announce| Endpoint::new(announce.ip, announce.request.port));
-        let kind = announce.map(|announce| self.kind_of(announce.ip));
+        let announcer =
+            announce.map(|announce| (self.kind_of(announce), self.endpoint_of(announce)));
+        let (kind, pressure) = (LaneKind::Ipv4, Pressure::None);
+        let context = lane_context(&self.settings, &self.seed, pressure, kind, self.now);
         let mut more = false;
         for lane in torrent.body.lanes() {
-            let own = endpoint.as_ref().filter(|_| kind == Some(lane.kind));
-            more |= lane.ahead(&context, step, own, &mut fetch);
+            let own = announcer.as_ref().filter(|(kind, _)| *kind == lane.kind);
+            let endpoint = own.map(|(_, endpoint)| endpoint);
+            more |= lane.ahead(&context, step, endpoint, &mut fetch);
         }
         more
     }

@@ -23,7 +23,7 @@ impl Shard {
     ) {
         let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, pressure, moment.now);
+        let context = lane_context(settings, seed, pressure, peer.kind, moment.now);
         let body = &table.torrent(number).body;
         let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
         let (ids4, ids6) = match room.peer_ids {
@@ -32,13 +32,23 @@ impl Shard {
         };
         let mut ipv4 = Room::new(room.ipv4, LaneKind::Ipv4.stride(), ids4);
         let mut ipv6 = Room::new(room.ipv6, LaneKind::Ipv6.stride(), ids6);
+        let mut webrtc = Room::new(room.webrtc, LaneKind::Webrtc.stride(), None);
         for kind in visible_kinds(settings.private_peers, peer.kind) {
-            let room = if kind.is_ipv4() { &mut ipv4 } else { &mut ipv6 };
+            let room = match kind {
+                LaneKind::Ipv4 | LaneKind::Ipv4Local => &mut ipv4,
+                LaneKind::Ipv6 | LaneKind::Ipv6Local => &mut ipv6,
+                LaneKind::Webrtc => &mut webrtc,
+            };
             if room.wanted() == 0 {
                 continue;
             }
             let own = own.filter(|_| kind == peer.kind);
-            let choice = Choice { leechers_only, own, peer_id: &peer.announce.request.peer_id };
+            let choice = Choice {
+                leechers_only,
+                own,
+                peer_id: &peer.announce.request.peer_id,
+                connection: peer.announce.connection,
+            };
             match &mut table.torrent_mut(number).body {
                 Body::Empty(_) => {}
                 Body::Single(single) => {
@@ -59,16 +69,20 @@ impl Shard {
         }
         announced.ipv4_bytes = ipv4.filled();
         announced.ipv6_bytes = ipv6.filled();
+        announced.webrtc_bytes = webrtc.filled();
     }
 }
 
 /// Lanes whose peers an announcer of some kind gets, nearest first.
 fn visible_kinds(private_peers: PrivatePeers, own: LaneKind) -> impl Iterator<Item = LaneKind> {
-    use LaneKind::{Ipv4, Ipv4Local, Ipv6, Ipv6Local};
+    use LaneKind::{Ipv4, Ipv4Local, Ipv6, Ipv6Local, Webrtc};
     let local = matches!(own, Ipv4Local | Ipv6Local) && private_peers == PrivatePeers::Match;
-    [Ipv4Local, Ipv6Local, Ipv4, Ipv6]
-        .into_iter()
-        .filter(move |kind| local || matches!(kind, Ipv4 | Ipv6))
+    let kinds = match (own, local) {
+        (Webrtc, _) => &[Webrtc][..],
+        (_, true) => &[Ipv4Local, Ipv6Local, Ipv4, Ipv6],
+        (_, false) => &[Ipv4, Ipv6],
+    };
+    kinds.iter().copied()
 }
 
 /// Whether the announcer can use seeders, by its class in the swarm or by what it says.

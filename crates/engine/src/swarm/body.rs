@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 use skep_proto::PeerId;
 
-use super::lane::{Endpoint, Lane, LaneContext, LaneKind, Spot};
+use super::endpoint::{Endpoint, same_owner};
+use super::lane::{Lane, LaneContext, LaneKind, Spot};
 use super::part::{Classes, PeerClass, Row};
 use super::table::{Body, Single, Table, Torrent};
 use super::{Announce, Counts, Tally};
@@ -52,14 +53,17 @@ impl Body {
     }
 }
 
-pub(super) fn counts(torrent: &Torrent) -> Counts {
+/// Counts the peers that an announcer of some kind may meet.
+pub(super) fn counts(torrent: &Torrent, webrtc: bool) -> Counts {
     let mut sum = Classes::default();
-    if let Body::Single(single) = &torrent.body {
+    if let Body::Single(single) = &torrent.body
+        && !webrtc
+    {
         sum.len = 1;
         sum.leechers = u32::from(single.class == PeerClass::Leecher);
         sum.partials = u32::from(single.class == PeerClass::PartialSeed);
     }
-    for lane in torrent.body.lanes() {
+    for lane in torrent.body.lanes().iter().filter(|lane| lane.kind.is_webrtc() == webrtc) {
         let classes = lane.classes();
         sum.len += classes.len;
         sum.leechers += classes.leechers;
@@ -125,6 +129,15 @@ impl Visit<'_> {
                 Some(Known { spot, class_and_flag: lane.class_and_flag(context, spot) })
             }
         }
+    }
+
+    /// Whether the row of the announcer belongs to somebody else.
+    pub(super) fn is_anothers(&self, known: Option<&Known>) -> bool {
+        let body = &self.table.torrent(self.number).body;
+        let lane = body.lanes().iter().find(|lane| lane.kind == self.peer.kind);
+        let row =
+            known.zip(lane).and_then(|(known, lane)| lane.endpoint(&self.context, known.spot));
+        row.is_some_and(|row| !same_owner(row, self.peer.endpoint.as_bytes()))
     }
 
     /// Whether a new announcer could be stored without anything growing: in a record without a peer,

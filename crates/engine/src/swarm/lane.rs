@@ -6,19 +6,19 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use skep_proto::PeerId;
-use skep_proto::peer_addr::{self, IPV4_BYTES, IPV6_BYTES};
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use super::Tally;
+use super::endpoint::{Endpoint, WEBRTC_BYTES};
 use super::part::{Classes, Columns, Part, PeerClass, Row};
 use super::table::Single;
 use crate::hash::Seed;
 use crate::limits::{PART_PEERS_MAX, PART_PEERS_MIN};
 use crate::time::Stamp;
 
-/// Which peers can reach each other. Browsers, when they come, get a lane of their own.
+/// Which peers can reach each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum LaneKind {
@@ -30,44 +30,35 @@ pub enum LaneKind {
     Ipv6 = 2,
     /// Unique-local, loopback and link-local IPv6 addresses.
     Ipv6Local = 3,
+    /// Browsers and other WebRTC peers, which only meet through the tracker.
+    Webrtc = 4,
 }
 
 impl LaneKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv4Local, Self::Ipv6, Self::Ipv6Local];
+    pub const ALL: [Self; 5] =
+        [Self::Ipv4, Self::Ipv4Local, Self::Ipv6, Self::Ipv6Local, Self::Webrtc];
 
     pub(crate) const fn stride(self) -> usize {
-        if self.is_ipv4() { IPV4_BYTES } else { IPV6_BYTES }
+        match self {
+            Self::Ipv4 | Self::Ipv4Local => IPV4_BYTES,
+            Self::Ipv6 | Self::Ipv6Local => IPV6_BYTES,
+            Self::Webrtc => WEBRTC_BYTES,
+        }
+    }
+
+    /// The columns of its lanes, where peer ids are kept or not: WebRTC peers have theirs in their
+    /// endpoints.
+    pub(crate) const fn columns(self, peer_ids: bool) -> Columns {
+        Columns { stride: self.stride(), peer_ids: peer_ids && !self.is_webrtc() }
+    }
+
+    pub(crate) const fn is_webrtc(self) -> bool {
+        matches!(self, Self::Webrtc)
     }
 
     pub(crate) const fn is_ipv4(self) -> bool {
         matches!(self, Self::Ipv4 | Self::Ipv4Local)
-    }
-}
-
-/// An endpoint in wire order, of either family.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Endpoint {
-    bytes: [u8; IPV6_BYTES],
-    stride: u8,
-}
-
-impl Endpoint {
-    pub(crate) fn new(ip: IpAddr, port: u16) -> Self {
-        match ip {
-            IpAddr::V4(ip) => {
-                let mut bytes = [0; IPV6_BYTES];
-                bytes[..IPV4_BYTES].copy_from_slice(&peer_addr::pack_ipv4(ip, port));
-                Self { bytes, stride: IPV4_BYTES as u8 }
-            }
-            IpAddr::V6(ip) => {
-                Self { bytes: peer_addr::pack_ipv6(ip, port), stride: IPV6_BYTES as u8 }
-            }
-        }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.stride as usize]
     }
 }
 
@@ -96,7 +87,7 @@ pub(crate) struct LaneContext<'a> {
 
 impl LaneContext<'_> {
     pub(crate) const fn columns(&self, kind: LaneKind) -> Columns {
-        Columns { stride: kind.stride(), peer_ids: self.peer_ids }
+        kind.columns(self.peer_ids)
     }
 
     /// How many leading bytes of an endpoint decide its part.
@@ -104,6 +95,9 @@ impl LaneContext<'_> {
     /// Entries that are counted together must lie together; where nothing is counted the whole
     /// endpoint spreads best.
     const fn group_bytes(&self, kind: LaneKind) -> usize {
+        if kind.is_webrtc() {
+            return size_of::<PeerId>();
+        }
         let Crowding { per_address_max, per_prefix_max } = self.crowding;
         match (kind.is_ipv4(), per_address_max > 0, per_prefix_max > 0) {
             (true, true, _) => 4,
@@ -219,7 +213,7 @@ impl Lane {
     ) -> Spot {
         let part = self.part_of(context, endpoint.as_bytes());
         self.expire_part(context, tally, part);
-        Spot { part, position: self.parts()[part].position(endpoint) }
+        Spot { part, position: endpoint.position_in(&self.parts()[part]) }
     }
 
     pub(crate) fn class_and_flag(
@@ -232,6 +226,12 @@ impl Lane {
         Some((part.class_at(position), part.stamp(context.columns(self.kind), position).flag()))
     }
 
+    /// The endpoint at a spot, if a peer is there.
+    pub(crate) fn endpoint(&self, context: &LaneContext<'_>, spot: Spot) -> Option<&[u8]> {
+        let part = &self.parts()[spot.part];
+        spot.position.map(|position| part.endpoint(context.columns(self.kind), position))
+    }
+
     /// Puts a peer where [`Lane::find`] said and tells where it is afterwards.
     pub(crate) fn put(
         &mut self,
@@ -241,11 +241,14 @@ impl Lane {
         endpoint: &Endpoint,
         row: &Row<'_>,
     ) -> Spot {
-        let columns = context.columns(self.kind);
+        let (kind, columns) = (self.kind, context.columns(self.kind));
         if let Some(position) = spot.position {
             let part = &mut self.parts_mut()[spot.part];
             if part.class_at(position) == row.class {
                 part.refresh(columns, position, row.stamp, row.peer_id);
+                if kind.is_webrtc() {
+                    part.move_endpoint(columns, position, row.endpoint);
+                }
                 return spot;
             }
             self.take(context, tally, spot.part, position);
@@ -259,9 +262,19 @@ impl Lane {
         spot.position = Some(self.parts_mut()[spot.part].insert(columns, context.now, row));
         if self.grow(context) {
             spot.part = self.part_of(context, endpoint.as_bytes());
-            spot.position = self.parts()[spot.part].position(endpoint);
+            spot.position = endpoint.position_in(&self.parts()[spot.part]);
         }
         spot
+    }
+
+    /// Notes that the peer at a spot was seen again.
+    pub(crate) fn refresh(&mut self, context: &LaneContext<'_>, spot: Spot) {
+        let columns = context.columns(self.kind);
+        if let Some(position) = spot.position {
+            let part = &mut self.parts_mut()[spot.part];
+            let stamp = context.now.with_flag(part.stamp(columns, position).flag());
+            part.set_stamp(columns, position, stamp);
+        }
     }
 
     /// Takes over a peer that is counted already.
@@ -273,7 +286,7 @@ impl Lane {
 
     /// The peer of a lane that has no other, if a torrent's record has room for it.
     pub(crate) fn only_ipv4_peer(&self, peer_ids: bool) -> Option<(Single, Option<PeerId>)> {
-        let columns = Columns { stride: self.kind.stride(), peer_ids };
+        let columns = self.kind.columns(peer_ids);
         let part = self.parts().iter().find(|part| part.len() == 1)?;
         let single = Single {
             endpoint: part.endpoint(columns, 0).try_into().ok()?,
@@ -334,6 +347,9 @@ impl Lane {
 
     /// The stalest entry of a host that has as many as it may, to make room for its next one.
     fn crowded(&self, context: &LaneContext<'_>, part: usize, endpoint: &[u8]) -> Option<u32> {
+        if self.kind.is_webrtc() {
+            return None;
+        }
         let Crowding { per_address_max, per_prefix_max } = context.crowding;
         let part = &self.parts()[part];
         if self.kind.is_ipv4() {
@@ -452,24 +468,6 @@ impl Lane {
             }
         }
     }
-}
-
-impl Part {
-    fn position(&self, endpoint: &Endpoint) -> Option<u32> {
-        let found = if endpoint.stride as usize == IPV4_BYTES {
-            position_in::<IPV4_BYTES>(self.endpoints(IPV4_BYTES), &endpoint.bytes)
-        } else {
-            position_in::<IPV6_BYTES>(self.endpoints(IPV6_BYTES), &endpoint.bytes)
-        };
-        found.map(|position| position as u32)
-    }
-}
-
-/// Linear search with the width known at compile time, so that a row is compared in registers.
-fn position_in<const N: usize>(rows: &[u8], wanted: &[u8; IPV6_BYTES]) -> Option<usize> {
-    let wanted: &[u8; N] = wanted.first_chunk()?;
-    let (rows, _) = rows.as_chunks::<N>();
-    rows.iter().position(|row| row == wanted)
 }
 
 /// Parts that are joined in one call.

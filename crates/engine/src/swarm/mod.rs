@@ -7,6 +7,7 @@ mod ahead;
 mod answer;
 mod body;
 mod decide;
+mod endpoint;
 mod index;
 mod lane;
 mod part;
@@ -16,6 +17,7 @@ mod sweep;
 mod table;
 mod totals;
 mod walk;
+mod webrtc;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,17 +27,20 @@ use fastrand::Rng;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, PeerId};
 
 pub use ahead::STEPS_AHEAD;
+pub use endpoint::{Connection, WEBRTC_BYTES, WebrtcPeer, webrtc_peers};
 pub use lane::LaneKind;
 pub use part::PeerClass;
 pub use sweep::Swept;
 pub use totals::{Pressure, Totals};
+pub use walk::StoredPeer;
 
 use crate::gate::RateTable;
 use crate::hash::Seed;
 use crate::time::{Stamp, Tick, ttl_steps};
 use body::{Peer, Visit};
 use decide::{Decision, decide};
-use lane::{Crowding, Endpoint, LaneContext, Spot};
+use endpoint::Endpoint;
+use lane::{Crowding, LaneContext, Spot};
 use part::Row;
 use recent::RecentCompletions;
 use table::{Body, Table, Torrent};
@@ -58,6 +63,8 @@ pub enum PrivatePeers {
 pub struct SwarmSettings {
     /// Seconds of silence after which a peer is gone; at most [`crate::limits::PEER_TTL_SECS_MAX`].
     pub peer_ttl_secs: u32,
+    /// The same for WebRTC peers, whose connections tell earlier that they are gone.
+    pub webrtc_peer_ttl_secs: u32,
     /// Whether 20 bytes of peer id are kept for each peer.
     pub peer_ids: bool,
     /// Ports that one address may have in one swarm; 0 means no limit.
@@ -80,6 +87,7 @@ impl Default for SwarmSettings {
     fn default() -> Self {
         Self {
             peer_ttl_secs: 3600,
+            webrtc_peer_ttl_secs: 240,
             peer_ids: true,
             ports_per_address_max: 8,
             peers_per_prefix_max: 16,
@@ -99,6 +107,8 @@ pub struct Announce {
     pub request: AnnounceRequest,
     /// Where it is; never an IPv4-mapped address.
     pub ip: IpAddr,
+    /// The connection that leads to it, if it is a WebRTC peer. Its port means nothing then.
+    pub connection: Option<Connection>,
     /// Whether the peer is to be stored. An unlisted one gets peers and stays unknown.
     pub listed: bool,
 }
@@ -115,14 +125,17 @@ pub struct Moment<'a> {
 }
 
 /// Where the peers of an answer go. The lengths say how many are wanted: 6 bytes an IPv4 peer, 18 an
-/// IPv6 peer.
+/// IPv6 peer, [`WEBRTC_BYTES`] a WebRTC peer. WebRTC peers meet nobody else, so only one of them gets
+/// any.
 #[derive(Debug, Default)]
 pub struct PeerRoom<'a> {
     /// Room for IPv4 endpoints in wire order.
     pub ipv4: &'a mut [u8],
     /// Room for IPv6 endpoints in wire order.
     pub ipv6: &'a mut [u8],
-    /// Filled with the peer ids of both, in the same order, where they are kept.
+    /// Room for WebRTC peers, to be read by [`webrtc_peers`].
+    pub webrtc: &'a mut [u8],
+    /// Filled with the peer ids of the former two, in the same order, where they are kept.
     pub peer_ids: Option<&'a mut PeerIds>,
 }
 
@@ -135,7 +148,7 @@ pub struct PeerIds {
     pub ipv6: Vec<PeerId>,
 }
 
-/// How many peers a swarm has, over all lanes that meet.
+/// How many peers a swarm has: those over WebRTC, or all others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
     /// Peers that have everything.
@@ -144,7 +157,7 @@ pub struct Counts {
     pub leechers: u32,
     /// Peers that have all they want but not everything (BEP 21).
     pub partial_seeds: u32,
-    /// Finished downloads reported so far.
+    /// Finished downloads reported so far, by peers of any kind.
     pub completions: u32,
 }
 
@@ -165,10 +178,14 @@ pub struct Announced {
     pub ipv4_bytes: usize,
     /// Bytes written to [`PeerRoom::ipv6`].
     pub ipv6_bytes: usize,
+    /// Bytes written to [`PeerRoom::webrtc`].
+    pub webrtc_bytes: usize,
     /// Whether this announce finished a download that was not counted before.
     pub completion_counted: bool,
     /// Whether the peer was turned away by a bound on torrents, peers or new torrents.
     pub not_stored: bool,
+    /// Whether another WebRTC peer has this peer id, from another address; nothing was changed.
+    pub peer_id_in_use: bool,
 }
 
 /// What a shard holds, counted as it changes.
@@ -177,7 +194,7 @@ pub struct Tally {
     /// Torrents with or without peers.
     pub torrents: u64,
     /// Peers by [`LaneKind`] and [`PeerClass`].
-    pub peers: [[u64; 3]; 4],
+    pub peers: [[u64; 3]; LaneKind::ALL.len()],
     /// Completions counted since the shard was made.
     pub completions: u64,
     /// Peers that fell silent.
@@ -269,7 +286,7 @@ impl Shard {
         &self.tally
     }
 
-    /// Reads one swarm without changing anything (BEP 48).
+    /// Reads one swarm, but for its WebRTC peers, without changing anything (BEP 48).
     #[must_use]
     pub fn scrape(&self, info_hash: &InfoHash) -> Option<Counts> {
         self.scrape_hashed(self.seed.hash(info_hash.as_bytes()), info_hash)
@@ -279,7 +296,7 @@ impl Shard {
     #[must_use]
     pub fn scrape_hashed(&self, hash: u64, info_hash: &InfoHash) -> Option<Counts> {
         let number = self.table.find(hash, info_hash)?;
-        Some(body::counts(self.table.torrent(number)))
+        Some(body::counts(self.table.torrent(number), false))
     }
 
     /// Carries out an announce and writes the peers of its answer.
@@ -303,8 +320,7 @@ impl Shard {
     ) -> Announced {
         moment.now = self.latest(moment.now);
         let request = &announce.request;
-        let kind = self.kind_of(announce.ip);
-        let endpoint = Endpoint::new(announce.ip, request.port);
+        let (kind, endpoint) = (self.kind_of(announce), self.endpoint_of(announce));
         let peer = Peer { endpoint, kind, announce };
         let number = match self.table.find(hash, &request.info_hash) {
             Some(number) => number,
@@ -317,10 +333,10 @@ impl Shard {
             },
         };
         let (mut announced, own) = self.update(moment, &peer, number);
-        if request.event != AnnounceEvent::Stopped {
+        if request.event != AnnounceEvent::Stopped && !announced.peer_id_in_use {
             self.choose(moment, &peer, number, own, room, &mut announced);
         }
-        announced.counts = body::counts(self.table.torrent(number));
+        announced.counts = body::counts(self.table.torrent(number), kind.is_webrtc());
         self.settle(moment.now, number);
         self.publish();
         announced
@@ -392,14 +408,21 @@ impl Shard {
         let Self { settings, seed, table, tally, recent, .. } = self;
         let context = LaneContext {
             dice: if pressure < Pressure::High { 0 } else { moment.rng.u32(..) },
-            ..lane_context(settings, seed, pressure, moment.now)
+            ..lane_context(settings, seed, pressure, peer.kind, moment.now)
         };
-        body::expire_single(&context, tally, table, number);
+        // A peer in a record is none that a WebRTC peer meets, and lives by another time.
+        if !peer.kind.is_webrtc() {
+            body::expire_single(&context, tally, table, number);
+        }
         if !peer.announce.listed {
             return (announced, None);
         }
         let mut visit = Visit { context, tally, table, number, peer };
         let known = visit.known();
+        if peer.kind.is_webrtc() && visit.is_anothers(known.as_ref()) {
+            announced.peer_id_in_use = true;
+            return (announced, None);
+        }
         let before = known.as_ref().and_then(|known| known.class_and_flag);
         let class_before = before.map(|(class, _)| class);
         let decision = decide(request, class_before, settings.completed_overrides_left);
@@ -447,13 +470,27 @@ impl Shard {
         self.tally.torrents -= 1;
     }
 
-    fn kind_of(&self, ip: IpAddr) -> LaneKind {
+    fn kind_of(&self, announce: &Announce) -> LaneKind {
+        if announce.connection.is_some() {
+            return LaneKind::Webrtc;
+        }
+        let ip = announce.ip;
         let local = self.settings.private_peers != PrivatePeers::Always && is_local(ip);
         match (ip.is_ipv4(), local) {
             (true, false) => LaneKind::Ipv4,
             (true, true) => LaneKind::Ipv4Local,
             (false, false) => LaneKind::Ipv6,
             (false, true) => LaneKind::Ipv6Local,
+        }
+    }
+
+    fn endpoint_of(&self, announce: &Announce) -> Endpoint {
+        match announce.connection {
+            None => Endpoint::new(announce.ip, announce.request.port),
+            Some(connection) => {
+                let peer = WebrtcPeer { peer_id: announce.request.peer_id, connection };
+                Endpoint::webrtc(&peer).owned_by(announce.ip, &self.seed)
+            }
         }
     }
 }
@@ -464,16 +501,20 @@ struct NoRoom;
 /// Torrents that are looked at to find one without peers when there is no room for another.
 const EMPTY_TORRENT_LOOKS: u32 = 8;
 
+/// What lanes that meet need to know; `kind` is any of theirs.
 const fn lane_context<'a>(
     settings: &SwarmSettings,
     seed: &'a Seed,
     pressure: Pressure,
+    kind: LaneKind,
     now: Tick,
 ) -> LaneContext<'a> {
+    let ttl_secs =
+        if kind.is_webrtc() { settings.webrtc_peer_ttl_secs } else { settings.peer_ttl_secs };
     LaneContext {
         seed,
         now: Stamp::new(now, false),
-        ttl_steps: ttl_steps(settings.peer_ttl_secs * pressure.ttl_percent() / 100),
+        ttl_steps: ttl_steps(ttl_secs * pressure.ttl_percent() / 100),
         lane_peers_max: pressure.lane_peers_max(),
         dice: 0,
         peer_ids: settings.peer_ids,

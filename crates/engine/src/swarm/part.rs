@@ -34,7 +34,7 @@ pub(crate) struct Classes {
 /// The columns that a part keeps for each peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Columns {
-    /// Bytes of an endpoint: 6 or 18.
+    /// Bytes of an endpoint: 6, 18 or 32.
     pub(crate) stride: usize,
     /// Whether 20 bytes of peer id are kept.
     pub(crate) peer_ids: bool,
@@ -63,8 +63,7 @@ pub(crate) struct Row<'a> {
 /// Peers of one lane that hash together.
 ///
 /// # Layout
-/// `block` holds the columns one after the other, each `capacity` long: endpoints in wire order,
-/// stamps, and peer ids if kept. Rows are sorted by class: leechers, partial seeds, seeders.
+/// `block` holds the columns one after the other, each `capacity` long: endpoints, stamps, and peer ids if kept. Rows are sorted by class: leechers, partial seeds, seeders.
 #[derive(Default, Debug)]
 pub(crate) struct Part {
     block: Box<[u8]>,
@@ -118,7 +117,7 @@ impl Part {
         }
     }
 
-    /// The endpoints of all rows, in wire order and without gaps.
+    /// The endpoints of all rows, without gaps.
     pub(crate) fn endpoints(&self, stride: usize) -> &[u8] {
         &self.block[..self.len as usize * stride]
     }
@@ -150,14 +149,24 @@ impl Part {
         PeerId::from_slice(&self.block[kept])
     }
 
+    pub(crate) fn set_stamp(&mut self, columns: Columns, position: u32, stamp: Stamp) {
+        let range = self.stamp_range(columns, position);
+        self.block[range].copy_from_slice(&stamp.to_bytes());
+    }
+
     /// Overwrites stamp and peer id of a row that was seen again.
     pub(crate) fn refresh(&mut self, columns: Columns, at: u32, stamp: Stamp, id: &PeerId) {
-        let range = self.stamp_range(columns, at);
-        self.block[range].copy_from_slice(&stamp.to_bytes());
+        self.set_stamp(columns, at, stamp);
         if columns.peer_ids {
             let range = self.peer_id_range(columns, at);
             self.block[range].copy_from_slice(id.as_bytes());
         }
+    }
+
+    /// Overwrites the endpoint of a row whose peer came back elsewhere.
+    pub(crate) fn move_endpoint(&mut self, columns: Columns, position: u32, endpoint: &[u8]) {
+        let at = position as usize * columns.stride;
+        self.block[at..at + columns.stride].copy_from_slice(endpoint);
     }
 
     /// Adds a row; `now` ages the rows that are there.
@@ -182,8 +191,7 @@ impl Part {
             hole = first_partial;
             self.leechers += 1;
         }
-        let at = hole as usize * columns.stride;
-        self.block[at..at + columns.stride].copy_from_slice(row.endpoint);
+        self.move_endpoint(columns, hole, row.endpoint);
         self.refresh(columns, hole, row.stamp, row.peer_id);
         hole
     }

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use skep_proto::PeerId;
 
 use super::Tally;
+use super::endpoint::{Connection, webrtc_peer};
 use super::lane::{Lane, LaneContext, Spot, part_number};
 use super::part::{Columns, Part};
 use crate::limits::PARTS_PER_ANSWER_MAX;
@@ -71,6 +72,24 @@ pub(crate) struct Choice<'a> {
     pub(crate) own: Option<Spot>,
     /// The announcer's peer id: its rows in other lanes are left out.
     pub(crate) peer_id: &'a PeerId,
+    /// The announcer's connection: all peers that are reached by it are left out.
+    pub(crate) connection: Option<Connection>,
+}
+
+impl Choice<'_> {
+    /// Whether the announcer may have rows besides its own in a lane with these columns.
+    const fn is_elsewhere(&self, columns: Columns) -> bool {
+        // Only where the announcer's endpoint is not, its other address may be.
+        self.connection.is_some() || (self.own.is_none() && columns.peer_ids)
+    }
+
+    fn is_announcer(&self, part: &Part, columns: Columns, position: u32) -> bool {
+        match self.connection {
+            None => part.peer_id(columns, position).as_ref() == Some(self.peer_id),
+            Some(connection) => webrtc_peer(part.endpoint(columns, position))
+                .is_some_and(|peer| peer.connection == connection || peer.peer_id == *self.peer_id),
+        }
+    }
 }
 
 /// Fills `room` with peers of a lane, chosen at random without repetition.
@@ -117,14 +136,12 @@ fn fill_from_part(
     let mut others = Window::new(rng, part.leechers(), end, own);
     let count = room.wanted().min(leechers.left + others.left);
     let from_others = share(rng, count, others.left, leechers.left + others.left);
-    // Only where the announcer's endpoint is not, its other address may be.
-    let other_address = (choice.own.is_none() && columns.peer_ids).then_some(choice.peer_id);
-    if let Some(peer_id) = other_address {
-        leechers.copy_but(part, columns, peer_id, count - from_others, room);
-        others.copy_but(part, columns, peer_id, from_others, room);
-        // Where the other address was left out, somebody else may take its place.
-        leechers.copy_but(part, columns, peer_id, room.wanted(), room);
-        others.copy_but(part, columns, peer_id, room.wanted(), room);
+    if choice.is_elsewhere(columns) {
+        leechers.copy_but(part, columns, choice, count - from_others, room);
+        others.copy_but(part, columns, choice, from_others, room);
+        // Where the announcer was left out, somebody else may take its place.
+        leechers.copy_but(part, columns, choice, room.wanted(), room);
+        others.copy_but(part, columns, choice, room.wanted(), room);
     } else {
         leechers.copy(part, columns, count - from_others, room);
         others.copy(part, columns, from_others, room);
@@ -189,13 +206,13 @@ impl Window {
         &mut self,
         part: &Part,
         columns: Columns,
-        peer_id: &PeerId,
+        choice: &Choice<'_>,
         mut count: u32,
         room: &mut Room<'_>,
     ) {
         while count > 0 && self.left > 0 {
             let (at, _) = self.run(1);
-            if part.peer_id(columns, at).as_ref() != Some(peer_id) {
+            if !choice.is_announcer(part, columns, at) {
                 room.copy(part, columns, at, at + 1);
                 count -= 1;
             }

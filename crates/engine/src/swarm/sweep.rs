@@ -1,7 +1,7 @@
 //! Removing silent peers a little at a time, so that no announce waits for the whole table.
 
 use super::table::Body;
-use super::{Shard, body, lane_context};
+use super::{LaneKind, Shard, body, lane_context};
 use crate::limits::EMPTY_TORRENT_TTL_SECS;
 use crate::time::{STAMP_STEP_SECS, Tick};
 
@@ -66,7 +66,9 @@ impl Shard {
         let number = self.sweep.torrent;
         let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, pressure, now);
+        let lane = table.torrent(number).body.lanes().get(self.sweep.lane as usize);
+        let kind = lane.map_or(LaneKind::Ipv4, |lane| lane.kind);
+        let context = lane_context(settings, seed, pressure, kind, now);
         body::expire_single(&context, tally, table, number);
         let torrent = table.torrent_mut(number);
         if let Body::Empty(since) = &torrent.body {

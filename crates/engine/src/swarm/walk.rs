@@ -6,35 +6,63 @@ use alloc::vec::Vec;
 
 use skep_proto::{InfoHash, PeerId};
 
+use super::endpoint::{is_ipv6, webrtc_peer};
 use super::lane::Lane;
-use super::part::{Classes, Columns, PeerClass};
+use super::part::{Classes, PeerClass};
 use super::table::Body;
 use super::{Counts, Shard, body};
 use crate::time::Stamp;
 
+/// One peer as it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredPeer<'a> {
+    /// Its address and port in wire order. `None` for a WebRTC peer, which is known by its peer id.
+    pub endpoint: Option<&'a [u8]>,
+    /// Its peer id, where it is kept; that of a WebRTC peer always is.
+    pub peer_id: Option<PeerId>,
+    /// Whether it announced from an IPv6 address.
+    pub ipv6: bool,
+    /// What it is to its swarm.
+    pub class: PeerClass,
+}
+
+impl<'a> StoredPeer<'a> {
+    fn new(endpoint: &'a [u8], class: PeerClass, peer_id: Option<PeerId>) -> Self {
+        let webrtc = webrtc_peer(endpoint);
+        Self {
+            endpoint: webrtc.is_none().then_some(endpoint),
+            peer_id: webrtc.map(|peer| peer.peer_id).or(peer_id),
+            ipv6: is_ipv6(endpoint),
+            class,
+        }
+    }
+}
+
 impl Shard {
-    /// Calls `visit` with every torrent that has peers or completions.
-    pub fn for_each(&self, mut visit: impl FnMut(&InfoHash, Counts)) {
+    /// Calls `visit` with every torrent that has peers or completions: its counts without WebRTC
+    /// peers, and those of WebRTC peers.
+    pub fn for_each(&self, mut visit: impl FnMut(&InfoHash, Counts, Counts)) {
         for number in 0..self.table.len() {
             let torrent = self.table.torrent(number);
-            visit(&torrent.info_hash, body::counts(torrent));
+            visit(&torrent.info_hash, body::counts(torrent, false), body::counts(torrent, true));
         }
     }
 
-    /// Calls `visit` with every peer: endpoint in wire order, class, and peer id where it is kept.
-    pub fn for_each_peer(&self, mut visit: impl FnMut(&[u8], PeerClass, Option<PeerId>)) {
+    /// Calls `visit` with every peer.
+    pub fn for_each_peer(&self, mut visit: impl FnMut(StoredPeer<'_>)) {
         for number in 0..self.table.len() {
             let body = &self.table.torrent(number).body;
             if let Body::Single(single) = body {
-                visit(&single.endpoint, single.class, self.table.single_peer_id(number));
+                let peer_id = self.table.single_peer_id(number);
+                visit(StoredPeer::new(&single.endpoint, single.class, peer_id));
             }
             for lane in body.lanes() {
-                let columns =
-                    Columns { stride: lane.kind.stride(), peer_ids: self.settings.peer_ids };
+                let columns = lane.kind.columns(self.settings.peer_ids);
                 for part in lane.parts() {
                     for at in 0..part.len() {
                         let peer_id = part.peer_id(columns, at);
-                        visit(part.endpoint(columns, at), part.class_at(at), peer_id);
+                        let endpoint = part.endpoint(columns, at);
+                        visit(StoredPeer::new(endpoint, part.class_at(at), peer_id));
                     }
                 }
             }

@@ -218,7 +218,12 @@ impl Client {
             num_want,
             peer_key: self.peer_key,
         };
-        self.addresses.iter().map(move |&ip| Announce { request, ip, listed: true })
+        self.addresses.iter().map(move |&ip| Announce {
+            request,
+            ip,
+            connection: None,
+            listed: true,
+        })
     }
 }
 

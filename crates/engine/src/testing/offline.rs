@@ -204,7 +204,7 @@ impl OfflineTracker {
         let mut out = vec![];
         let written = if info_hashes.is_empty() {
             session.full_scrape().and_then(|mut scrape| {
-                self.shard.for_each(|info_hash, counts| scrape.add(info_hash, counts));
+                self.shard.for_each(|info_hash, counts, _| scrape.add(info_hash, counts));
                 scrape.write(&mut out)
             })
         } else {
@@ -230,7 +230,7 @@ impl OfflineTracker {
     ) -> Announced {
         let mut moment =
             Moment { now: self.now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
-        let room = PeerRoom { ipv4, ipv6, peer_ids };
+        let room = PeerRoom { ipv4, ipv6, peer_ids, ..PeerRoom::default() };
         self.shard.announce(&mut moment, announce, room)
     }
 

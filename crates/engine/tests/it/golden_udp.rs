@@ -104,7 +104,7 @@ fn request(info_hash: &[u8]) -> AnnounceRequest {
 }
 
 fn store(tracker: &mut OfflineTracker, request: AnnounceRequest, ip: IpAddr) {
-    let announced = tracker.store(&Announce { request, ip, listed: true });
+    let announced = tracker.store(&Announce { request, ip, connection: None, listed: true });
     assert!(!announced.not_stored);
 }
 

@@ -35,7 +35,7 @@ fn filled(torrents: u32, peers_each: u32, peer_ids: bool) -> (Shard, f64) {
             };
             let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0b00_0000 + peer));
             let mut moment = Moment { now: FILLED, rng: &mut rng, new_torrents: &mut new_torrents };
-            let announce = Announce { request, ip, listed: true };
+            let announce = Announce { request, ip, connection: None, listed: true };
             shard.announce(&mut moment, &announce, PeerRoom::default());
         }
     }

@@ -54,6 +54,7 @@ impl Setup {
                 peer_key: PeerKey::default(),
             },
             ip: IpAddr::V4(Ipv4Addr::from_bits(0xc600_0000 + host)),
+            connection: None,
             listed: true,
         };
         let mut moment =

@@ -288,7 +288,12 @@ fn answers_stay_within_one_packet_whatever_is_configured() {
         for ip in
             [IpAddr::from([198, 51, high, low]), IpAddr::from([0x2001, 0xdb8, 1, host, 0, 0, 0, 1])]
         {
-            tracker.store(&Announce { request: request(Some(1)), ip, listed: true });
+            tracker.store(&Announce {
+                request: request(Some(1)),
+                ip,
+                connection: None,
+                listed: true,
+            });
         }
     }
     let ipv6 = announce(&mut tracker, endpoint("[2001:db8::1]:6881"), &everybody);
@@ -353,7 +358,7 @@ impl Bare {
     }
 
     fn arrive(&mut self, now: Tick, ip: IpAddr) -> Announced {
-        let announce = Announce { request: request(Some(1)), ip, listed: true };
+        let announce = Announce { request: request(Some(1)), ip, connection: None, listed: true };
         self.announce(now, &announce, &mut [])
     }
 }
@@ -392,6 +397,7 @@ fn unlisted_client_is_not_told_of_a_silent_peer() {
     let hidden = Announce {
         request: AnnounceRequest { port: 0, peer_id: PeerId([7; 20]), ..request(Some(1)) },
         ip: IpAddr::from([192, 0, 2, 2]),
+        connection: None,
         listed: false,
     };
     let mut room = [0; 60];
@@ -408,6 +414,7 @@ fn flood_of_new_torrents_from_one_address_is_bounded() {
         let announce = Announce {
             request: AnnounceRequest { info_hash, ..request(Some(1)) },
             ip,
+            connection: None,
             listed: true,
         };
         bare.announce(Tick(100), &announce, &mut []).not_stored

@@ -64,6 +64,7 @@ fn settings(rng: &mut Rng, scale: Scale) -> SwarmSettings {
         [(0, 0), (8, 16), (1, 2), (3, 0), (0, 4)][rng.usize(..5)];
     SwarmSettings {
         peer_ttl_secs: [60, 1501, 3600, 64_800][rng.usize(..4)],
+        webrtc_peer_ttl_secs: [60, 240, 3600][rng.usize(..3)],
         peer_ids: rng.bool(),
         ports_per_address_max,
         peers_per_prefix_max,

@@ -56,6 +56,7 @@ impl Swarm {
                 peer_key: PeerKey::default(),
             },
             ip,
+            connection: None,
             listed: true,
         };
         let mut moment =

@@ -27,6 +27,7 @@ fn announce(host: u32, left: u64) -> Announce {
             peer_key: PeerKey::default(),
         },
         ip: IpAddr::V4(Ipv4Addr::new(198, a, b, c)),
+        connection: None,
         listed: true,
     }
 }

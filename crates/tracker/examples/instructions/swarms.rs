@@ -55,7 +55,7 @@ pub(crate) fn request(torrent: u64, peer: u64) -> AnnounceRequest {
 /// Peer number `peer` at a global address of its own.
 pub(crate) fn announce(torrent: u64, peer: u64) -> Announce {
     let ip = Ipv4Addr::from_bits(0x0b00_0000 + (peer.wrapping_mul(2_654_435_761) as u32 >> 3));
-    Announce { request: request(torrent, peer), ip: IpAddr::V4(ip), listed: true }
+    Announce { request: request(torrent, peer), ip: IpAddr::V4(ip), connection: None, listed: true }
 }
 
 struct Swarms {

@@ -3,12 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 
 use skep_engine::swarm::{Counts, Moment, Pressure, SwarmSettings, Tally};
-use skep_proto::InfoHash;
+use skep_proto::{InfoHash, PeerId};
 
 use super::*;
-use crate::shards::{Batch, VisitPeer};
+use crate::shards::{Batch, VisitPeer, VisitTorrent};
 
-/// Endpoint, class and peer id.
+/// Endpoint, none of a WebRTC peer, class and peer id.
 type Peer = (Vec<u8>, PeerClass, Option<PeerId>);
 
 /// A store that is nothing but a list.
@@ -50,16 +50,21 @@ impl PeerStore for Listed {
         tally
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(&InfoHash, Counts)) {
+    fn for_each(&self, visit: &mut VisitTorrent<'_>) {
         for counts in &self.torrents {
-            visit(&InfoHash([0; 20]), *counts);
+            visit(&InfoHash([0; 20]), *counts, Counts::default());
         }
     }
 
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>) {
         self.walks.fetch_add(1, Ordering::Relaxed);
         for (endpoint, class, peer_id) in &*self.peers.lock() {
-            visit(endpoint, *class, *peer_id);
+            visit(StoredPeer {
+                endpoint: (!endpoint.is_empty()).then_some(endpoint),
+                peer_id: *peer_id,
+                ipv6: endpoint.len() == 18,
+                class: *class,
+            });
         }
     }
 

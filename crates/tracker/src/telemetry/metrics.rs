@@ -398,6 +398,7 @@ pub(super) fn peers(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
             LaneKind::Ipv4Local => ("ipv4", "local"),
             LaneKind::Ipv6 => ("ipv6", "global"),
             LaneKind::Ipv6Local => ("ipv6", "local"),
+            LaneKind::Webrtc => ("any", "webrtc"),
         };
         let classes = [
             (PeerClass::Leecher, "leecher"),

@@ -193,7 +193,7 @@ pub const METRICS: &[MetricRow] = &[
         name: "skep_swarm_peers",
         kind: Kind::Gauge,
         unit: None,
-        help: "Peers in memory; a client in two torrents counts twice.",
+        help: "Peers in memory; a client in two torrents counts twice. The scope says who can reach them, which is `webrtc` for browsers of any family.",
         labels: &["family", "scope", "class"],
         read: metrics::peers,
     },

@@ -221,7 +221,12 @@ impl SideBySide {
         let mut ipv6 = vec![0; wanted.ipv6 * IPV6_BYTES];
         let mut ids = PeerIds::default();
         let mut moment = Moment { now, rng: &mut self.rng, new_torrents: &mut self.new_torrents };
-        let room = PeerRoom { ipv4: &mut ipv4, ipv6: &mut ipv6, peer_ids: Some(&mut ids) };
+        let room = PeerRoom {
+            ipv4: &mut ipv4,
+            ipv6: &mut ipv6,
+            peer_ids: Some(&mut ids),
+            ..PeerRoom::default()
+        };
         let announced = self.shard.announce(&mut moment, announce, room);
         let (ipv4, odd4) = ipv4[..announced.ipv4_bytes].as_chunks();
         let (ipv6, odd6) = ipv6[..announced.ipv6_bytes].as_chunks();
@@ -256,6 +261,7 @@ impl SideBySide {
             },
             // Only neighbours are told of neighbours.
             ip: Ipv4Addr::new(10, 255, 255, 255).into(),
+            connection: None,
             listed: false,
         };
         let all = self.model.swarms.get(info_hash);
@@ -405,7 +411,7 @@ impl SideBySide {
         }
         let mut torrents = 0;
         let mut wrong = None;
-        self.shard.for_each(|info_hash, counts| {
+        self.shard.for_each(|info_hash, counts, _| {
             torrents += 1;
             let found = self.check_counts(info_hash, &counts).err();
             wrong = wrong.take().or(found);

@@ -353,7 +353,12 @@ impl Batch for OneAnnounce<'_> {
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {
-        PeerRoom { ipv4: self.ipv4, ipv6: self.ipv6, peer_ids: self.peer_ids.as_deref_mut() }
+        PeerRoom {
+            ipv4: self.ipv4,
+            ipv6: self.ipv6,
+            peer_ids: self.peer_ids.as_deref_mut(),
+            ..PeerRoom::default()
+        }
     }
 
     fn complete(&mut self, _number: usize, answer: Answer) {

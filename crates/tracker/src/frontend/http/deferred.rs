@@ -204,7 +204,7 @@ impl Deferred {
         let session = HttpSession { policy };
         let (mut body, mut torrents) = (Vec::new(), 0);
         let written = session.full_scrape().and_then(|mut scrape| {
-            self.shared.store.for_each(&mut |info_hash, counts| {
+            self.shared.store.for_each(&mut |info_hash, counts, _| {
                 torrents += 1;
                 scrape.add(info_hash, counts);
             });

@@ -137,7 +137,8 @@ fn claimed_address_is_believed_of_local_clients_alone_and_only_if_wanted() {
         let body = client.get_with(&format!("{target}&ip={claimed}"), &headers).body;
         wire::read_http_announce(&body).unwrap();
         let mut ips = Vec::new();
-        tracker.running().store().for_each_peer(&mut |endpoint, _, _| {
+        tracker.running().store().for_each_peer(&mut |peer| {
+            let endpoint = peer.endpoint.unwrap();
             ips.push(match endpoint.len() {
                 6 => IpAddr::from(<[u8; 4]>::try_from(&endpoint[..4]).unwrap()),
                 _ => IpAddr::from(<[u8; 16]>::try_from(&endpoint[..16]).unwrap()),
@@ -175,7 +176,7 @@ fn claimed_address_of_udp_follows_the_same_rule() {
         client.exchange(&datagram);
         let mut endpoints = Vec::new();
         let store = tracker.running().store();
-        store.for_each_peer(&mut |endpoint, _, _| endpoints.push(endpoint.to_vec()));
+        store.for_each_peer(&mut |peer| endpoints.push(peer.endpoint.unwrap().to_vec()));
         assert_eq!(endpoints, [[&expected.octets()[..], &6881u16.to_be_bytes()].concat()]);
     }
 }
