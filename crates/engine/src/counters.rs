@@ -9,7 +9,7 @@ use skep_proto::http::Status;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::gate::Refusal;
-use crate::session::{HttpRefusal, Interval};
+use crate::session::{HttpRefusal, Interval, WebsocketRefusal};
 use crate::swarm::{Announced, WEBRTC_BYTES};
 
 /// A number that one thread adds to and others read.
@@ -118,6 +118,48 @@ impl DropReason {
     }
 }
 
+/// Why the tracker ended the connection of a browser.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Something that is no WebSocket, or a message that makes no sense.
+    Protocol = 0,
+    /// A message longer than allowed.
+    TooLarge = 1,
+    /// More messages than allowed.
+    TooManyMessages = 2,
+    /// More waits for it than may wait, or it takes nothing.
+    SlowReader = 3,
+    /// It does not answer when asked whether it is there.
+    NoAnswer = 4,
+    /// It is there and says nothing.
+    Idle = 5,
+}
+
+impl Cut {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 6] = [
+        Self::Protocol,
+        Self::TooLarge,
+        Self::TooManyMessages,
+        Self::SlowReader,
+        Self::NoAnswer,
+        Self::Idle,
+    ];
+
+    /// The name for a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::TooLarge => "too_large",
+            Self::TooManyMessages => "too_many_messages",
+            Self::SlowReader => "slow_reader",
+            Self::NoAnswer => "no_answer",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 /// Every HTTP status that is an error and that a tracker answers with.
 pub const ERROR_STATUSES: [Status; 8] = [
     Status::BadRequest,
@@ -143,6 +185,9 @@ pub struct TrafficCounters {
     pub refusals: [Counter; Refusal::LABELS.len()],
     /// Error answers for reasons that only HTTP knows, in the order of [`HttpRefusal::LABELS`].
     pub http_refusals: [Counter; HttpRefusal::LABELS.len()],
+    /// Error answers for reasons that only WebSocket knows, in the order of
+    /// [`WebsocketRefusal::LABELS`].
+    pub websocket_refusals: [Counter; WebsocketRefusal::LABELS.len()],
     /// HTTP answers whose status is an error, in the order of [`ERROR_STATUSES`].
     pub error_statuses: [Counter; ERROR_STATUSES.len()],
     /// Requests without an answer, by [`DropReason`].
@@ -208,8 +253,22 @@ pub struct WorkerCounters {
     pub udp: [TrafficCounters; 2],
     /// HTTP over IPv4 and IPv6.
     pub http: [TrafficCounters; 2],
+    /// WebSocket over IPv4 and IPv6.
+    pub websocket: [TrafficCounters; 2],
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     pub kernel_drops: Counter,
-    /// HTTP connections open now.
+    /// HTTP connections open now, those of browsers among them.
     pub http_connections: Counter,
+    /// WebSocket connections open now.
+    pub websocket_connections: Counter,
+    /// Connections of browsers that the tracker ended, by [`Cut`].
+    pub websocket_cuts: [Counter; Cut::ALL.len()],
+    /// Offers of browsers that went to another one.
+    pub offers_passed: Counter,
+    /// Answers to them that went back.
+    pub answers_passed: Counter,
+    /// Answers to offers that were not made, or were answered before.
+    pub answers_unasked: Counter,
+    /// Offers and answers whose receiver was gone or had no room.
+    pub messages_lost: Counter,
 }

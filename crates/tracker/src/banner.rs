@@ -22,6 +22,8 @@ pub struct Banner {
     pub http: Vec<SocketAddr>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Whether browsers are served over HTTP.
+    pub websocket: bool,
     /// Whether the host has an IPv6 address; without one nothing reaches `[::]`.
     pub ipv6: bool,
 }
@@ -51,12 +53,13 @@ impl Banner {
             let reachable = addresses.iter().filter(|address| self.ipv6 || address.is_ipv4());
             reachable.map(|address| url(scheme, *address, path)).collect()
         };
-        let udp = urls("udp", &self.udp, "/announce");
-        push_urls(
-            &mut text,
-            "tracker URLs",
-            &[udp, urls("http", &self.http, "/announce")].concat(),
-        );
+        let browsers: &[_] = if self.websocket { &self.http } else { &[] };
+        let schemes = [("udp", &self.udp[..]), ("http", &self.http), ("ws", browsers)];
+        let trackers: Vec<_> = schemes
+            .into_iter()
+            .flat_map(|(scheme, addresses)| urls(scheme, addresses, "/announce"))
+            .collect();
+        push_urls(&mut text, "tracker URLs", &trackers);
         if self.udp.iter().chain(&self.http).any(|address| address.ip().is_unspecified()) {
             text.push_str("  (and every other address and name of this host)\n");
         }
@@ -107,6 +110,7 @@ mod tests {
             udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             admin: addresses(&["127.0.0.1:1338"]),
+            websocket: true,
             ipv6: true,
         };
         let expected = "\
@@ -119,6 +123,8 @@ tracker URLs:
   udp://[::1]:1337/announce
   http://127.0.0.1:1337/announce
   http://[::1]:1337/announce
+  ws://127.0.0.1:1337/announce
+  ws://[::1]:1337/announce
   (and every other address and name of this host)
 home page:
   http://127.0.0.1:1337/
@@ -140,6 +146,7 @@ metrics:
             udp: addresses(&["192.0.2.7:6969"]),
             http: Vec::new(),
             admin: Vec::new(),
+            websocket: false,
             ipv6: true,
         };
         let expected = "\
@@ -162,6 +169,7 @@ tracker URLs:
             udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             admin: Vec::new(),
+            websocket: false,
             ipv6: false,
         };
         let text = banner.text();

@@ -10,7 +10,10 @@ use skep_engine::Seed;
 use skep_engine::gate::{
     AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
 };
-use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings, Stretch};
+use skep_engine::limits::PEER_TTL_SECS_MAX;
+use skep_engine::session::{
+    AnswerSettings, Policy, Proxies, ScrapeSettings, Stretch, WebsocketSettings,
+};
 use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
 use skep_store::{Entry, ListError, open_list};
 
@@ -60,8 +63,14 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         trusted: ranges(&config.proxy.trusted),
         header: config.proxy.header.as_str().into(),
     };
-    let (answers, scrapes) = (answer_settings(config), scrape_settings(config));
-    Ok((Policy { answers, scrapes, rules, proxies }, sizes))
+    let policy = Policy {
+        answers: answer_settings(config),
+        scrapes: scrape_settings(config),
+        websocket: websocket_settings(config),
+        rules,
+        proxies,
+    };
+    Ok((policy, sizes))
 }
 
 /// The settings of the swarms, which stay until the end of the process.
@@ -70,6 +79,7 @@ pub fn swarm_settings(config: &Config) -> SwarmSettings {
     let swarm = &config.swarm;
     SwarmSettings {
         peer_ttl_secs: swarm.peer_ttl_secs,
+        webrtc_peer_ttl_secs: webrtc_peer_ttl_secs(config),
         peer_ids: swarm.peer_ids,
         ports_per_address_max: swarm.ports_per_address_max,
         peers_per_prefix_max: swarm.peers_per_prefix_max,
@@ -82,8 +92,18 @@ pub fn swarm_settings(config: &Config) -> SwarmSettings {
             PrivatePeers::Always => EnginePrivatePeers::Always,
             PrivatePeers::Never => EnginePrivatePeers::Never,
         },
-        ..SwarmSettings::default()
     }
+}
+
+/// How long browsers may be silent: a little longer than their connections, whose end tells earlier.
+fn webrtc_peer_ttl_secs(config: &Config) -> u32 {
+    let announce = &config.announce;
+    let usual_secs = u64::from(config.websocket.interval_secs);
+    // Browsers are told longer intervals in the same measure as others.
+    let longest_secs = usual_secs * u64::from(announce.interval_longest_secs());
+    let longest_secs = longest_secs / u64::from(announce.interval_secs.max(1));
+    let ttl_secs = (longest_secs * 2 + 60).max(240);
+    u32::try_from(ttl_secs).map_or(PEER_TTL_SECS_MAX, |secs| secs.min(PEER_TTL_SECS_MAX))
 }
 
 fn answer_settings(config: &Config) -> AnswerSettings {
@@ -117,6 +137,20 @@ fn scrape_settings(config: &Config) -> ScrapeSettings {
         omit_unknown: scrape.unknown == UnknownScrape::Omit,
         downloaders: scrape.downloaders,
         flags: scrape.flags,
+    }
+}
+
+fn websocket_settings(config: &Config) -> WebsocketSettings {
+    let websocket = &config.websocket;
+    WebsocketSettings {
+        enabled: websocket.enabled,
+        interval_secs: websocket.interval_secs,
+        offers_max: websocket.offers_max,
+        message_bytes_max: websocket.message_max_bytes as usize,
+        messages_per_sec_max: websocket.messages_per_sec_max,
+        torrents_max: websocket.torrents_per_connection_max as usize,
+        ping_interval_secs: websocket.ping_interval_secs,
+        send_queue_bytes_max: websocket.send_queue_max_bytes as usize,
     }
 }
 

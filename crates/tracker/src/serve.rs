@@ -120,6 +120,7 @@ async fn until_the_end(signals: &mut Signals, running: &Running) -> Result<(), W
 
 fn banner(config: &Config, bound: &Bound) -> Banner {
     Banner {
+        websocket: config.websocket.enabled,
         version: env!("CARGO_PKG_VERSION"),
         mode: config.mode,
         workers: bound.workers,

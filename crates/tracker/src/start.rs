@@ -18,8 +18,9 @@ use skep_store::ListError;
 use crate::admin::{self, AdminState};
 use crate::bind::{BindError, Sockets};
 use crate::config::{Config, Loaded};
-use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared};
+use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Post};
 use crate::frontend::udp::UdpFrontend;
+use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
 use crate::pages::Site;
 use crate::policy;
@@ -269,12 +270,14 @@ impl Parts<'_> {
         let Shared { store, seed, clock, .. } = self.shared.clone();
         let stats = Stats::new(store, seed, clock);
         let http = HttpShared::new(limits, site.clone(), stats);
-        for (number, listeners) in listeners.into_iter().enumerate() {
+        let (exchange, mailboxes) = Exchange::new(listeners.len());
+        for (number, (listeners, mailbox)) in listeners.into_iter().zip(mailboxes).enumerate() {
             let worker = self.worker();
             if listeners.is_empty() {
                 continue;
             }
-            let frontend = HttpFrontend::new(worker, http.clone(), listeners);
+            let post = Post { worker: number, exchange: exchange.clone(), mailbox };
+            let frontend = HttpFrontend::new(worker, http.clone(), listeners, post);
             self.spawn(format!("skep-http-{number}"), move || frontend.run())?;
         }
         Ok(())
@@ -340,6 +343,7 @@ fn site(config: &Config, bound: &Bound) -> Site {
         mode: config.mode,
         udp_port: port(&bound.udp),
         http_port: port(&bound.http),
+        websocket: config.websocket.enabled,
     }
 }
 

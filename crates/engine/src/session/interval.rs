@@ -4,7 +4,7 @@
 
 use fastrand::Rng;
 
-use super::AnswerSettings;
+use super::{AnswerSettings, Policy};
 use crate::swarm::Announced;
 
 /// When intervals become longer than usual, and how long at the most.
@@ -77,6 +77,18 @@ impl AnswerSettings {
 
     const fn spread_secs(&self, middle_secs: u32) -> u32 {
         middle_secs * self.interval_jitter_percent / 100
+    }
+}
+
+impl Policy {
+    /// The interval for a browser: longer in the same measure as that of others.
+    #[must_use]
+    pub fn websocket_interval_secs(&self, announced: &Announced, delay_secs: u32) -> u32 {
+        let (answers, usual_secs) = (&self.answers, self.websocket.interval_secs);
+        answers.stretch.as_ref().map_or(usual_secs, |stretch| {
+            let middle_secs = answers.stretched_secs(stretch, announced, delay_secs);
+            scaled(usual_secs, middle_secs.into(), answers.interval_secs)
+        })
     }
 }
 

@@ -6,11 +6,13 @@ mod connection_ids;
 mod http;
 mod interval;
 mod udp;
+mod websocket;
 
 pub use connection_ids::ConnectionIds;
 pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
 pub use interval::{Interval, LoadDelay, Stretch};
 pub use udp::{UdpSession, UdpStep, finish_announce};
+pub use websocket::{Offered, WebsocketRefusal, WebsocketSession, WebsocketSettings};
 
 use alloc::boxed::Box;
 use core::net::IpAddr;
@@ -30,6 +32,8 @@ pub struct Policy {
     pub answers: AnswerSettings,
     /// What scrapes show.
     pub scrapes: ScrapeSettings,
+    /// What browsers may do.
+    pub websocket: WebsocketSettings,
     /// Who may announce what.
     pub rules: Rules,
     /// Who may speak for a client.

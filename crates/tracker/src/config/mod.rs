@@ -13,7 +13,9 @@ mod resolve;
 mod value;
 mod words;
 
-pub use model::{Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm};
+pub use model::{
+    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, Websocket,
+};
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;
 pub use resolve::{Loaded, changed_restart_keys};

@@ -24,6 +24,8 @@ pub struct Config {
     pub listen: Listen,
     /// Limits of HTTP connections.
     pub http: Http,
+    /// Browsers.
+    pub websocket: Websocket,
     /// Announces and their answers.
     pub announce: Announce,
     /// Scrapes and their answers.
@@ -90,6 +92,27 @@ pub struct Http {
     pub connections_per_address_max: u32,
     /// Whether a plus sign in a query is itself.
     pub plus_literal: bool,
+}
+
+/// The `websocket` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Websocket {
+    /// Whether browsers are served.
+    pub enabled: bool,
+    /// Time between two announces of a browser.
+    pub interval_secs: u32,
+    /// Offers of one announce that are passed on.
+    pub offers_max: u32,
+    /// Longest message.
+    pub message_max_bytes: u32,
+    /// Messages of one connection; 0 for no limit.
+    pub messages_per_sec_max: u32,
+    /// Torrents of one connection.
+    pub torrents_per_connection_max: u32,
+    /// Silence after which a browser is asked whether it is there.
+    pub ping_interval_secs: u32,
+    /// What may wait for one connection.
+    pub send_queue_max_bytes: u32,
 }
 
 /// The `announce` section.

@@ -356,6 +356,90 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "websocket.enabled",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Live,
+        &[
+            "Whether browsers are served: WebSocket on the addresses of the HTTP front end.",
+            "Peers of browsers and those of other clients cannot reach each other and never meet.",
+        ],
+    ),
+    row(
+        "websocket.interval_secs",
+        integer(30, 750),
+        Initial::Integer(120),
+        Reload::Live,
+        &[
+            "Seconds between two announces of a browser.",
+            "Each announce brings new offers and takes those of others, so a shorter time finds \
+             peers sooner and costs more.",
+        ],
+    ),
+    row(
+        "websocket.offers_max",
+        integer(0, 20),
+        Initial::Integer(20),
+        Reload::Live,
+        &[
+            "Offers of one announce that are passed on; clients send 5 to 10.",
+            "0 passes none on: browsers find nobody.",
+        ],
+    ),
+    row(
+        "websocket.message_max_bytes",
+        integer(4096, 1_048_576),
+        Initial::Integer(131_072),
+        Reload::Live,
+        &[
+            "Longest message of a browser in bytes; a longer one ends its connection with code 1009.",
+            "It is the memory that one connection of a stranger may hold.",
+        ],
+    ),
+    row(
+        "websocket.messages_per_sec_max",
+        integer(0, 10_000),
+        Initial::Integer(50),
+        Reload::Live,
+        &[
+            "Messages a second that one connection may send in the long run; four times as many may \
+             come at once.",
+            "A connection that sends more is closed with code 1008; 0: no limit.",
+        ],
+    ),
+    row(
+        "websocket.torrents_per_connection_max",
+        integer(1, 100_000),
+        Initial::Integer(2000),
+        Reload::Live,
+        &[
+            "Torrents that one connection may announce.",
+            "Each takes 40 bytes of memory besides the peer itself.",
+        ],
+    ),
+    row(
+        "websocket.ping_interval_secs",
+        integer(5, 600),
+        Initial::Integer(30),
+        Reload::Live,
+        &[
+            "Seconds of silence after which a browser is asked whether it is still there.",
+            "One that leaves two such questions without an answer is gone.",
+            "Reverse proxies close connections that are silent for a minute or so; keep it below \
+             that.",
+        ],
+    ),
+    row(
+        "websocket.send_queue_max_bytes",
+        integer(65_536, 67_108_864),
+        Initial::Integer(1_048_576),
+        Reload::Live,
+        &[
+            "Bytes that wait for one connection to take them; a slower reader is cut off.",
+            "It is cut off as well when it takes nothing for http.write_timeout_secs.",
+        ],
+    ),
+    row(
         "announce.interval_secs",
         integer(60, 32_400),
         Initial::Integer(1800),

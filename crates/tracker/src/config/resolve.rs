@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use skep_net::udp::SOCKETS_MAX;
 
-use super::model::{Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm};
+use super::model::{
+    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, Websocket,
+};
 use super::options::{Kind, OPTIONS, Reload, position};
 use super::problem::{Origin, Problem, Warning};
 use super::raw::{Given, Sources, read_file};
@@ -346,6 +348,7 @@ impl Settings {
                 connections_per_address_max: self.integer("http.connections_per_address_max"),
                 plus_literal: self.boolean("http.plus_literal"),
             },
+            websocket: self.websocket(),
             announce: self.announce(),
             scrape: Scrape {
                 hashes_max: self.integer("scrape.hashes_max"),
@@ -382,6 +385,19 @@ impl Settings {
             udp_backend: self.word("listen.udp_backend"),
             receive_buffer_bytes: self.integer("listen.receive_buffer_bytes"),
             udp_batch: self.integer("listen.udp_batch"),
+        }
+    }
+
+    fn websocket(&self) -> Websocket {
+        Websocket {
+            enabled: self.boolean("websocket.enabled"),
+            interval_secs: self.integer("websocket.interval_secs"),
+            offers_max: self.integer("websocket.offers_max"),
+            message_max_bytes: self.integer("websocket.message_max_bytes"),
+            messages_per_sec_max: self.integer("websocket.messages_per_sec_max"),
+            torrents_per_connection_max: self.integer("websocket.torrents_per_connection_max"),
+            ping_interval_secs: self.integer("websocket.ping_interval_secs"),
+            send_queue_max_bytes: self.integer("websocket.send_queue_max_bytes"),
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod udp;
+pub mod websocket;
 
 use fastrand::Rng;
 use std::sync::Arc;

@@ -84,6 +84,9 @@ fn urls(site: &Site, host: Option<&[u8]>) -> Vec<String> {
     if site.http_port.is_some() {
         let port = http_port.map(|port| format!(":{port}")).unwrap_or_default();
         urls.push(format!("http://{name}{port}/announce"));
+        if site.websocket {
+            urls.push(format!("ws://{name}{port}/announce"));
+        }
     }
     urls
 }
@@ -131,22 +134,18 @@ mod tests {
 
     #[test]
     fn urls_lead_where_the_visitor_came_from() {
-        let cases: &[(&[u8], [&str; 2])] = &[
-            (
-                b"127.0.0.1:1337",
-                ["udp://127.0.0.1:6969/announce", "http://127.0.0.1:1337/announce"],
-            ),
-            (b"[::1]:80", ["udp://[::1]:6969/announce", "http://[::1]:80/announce"]),
-            (
-                b"Tracker.example:",
-                ["udp://Tracker.example:6969/announce", "http://Tracker.example/announce"],
-            ),
-            (
-                b"tracker.example",
-                ["udp://tracker.example:6969/announce", "http://tracker.example/announce"],
-            ),
+        let cases: &[(&[u8], &str, &str)] = &[
+            (b"127.0.0.1:1337", "127.0.0.1:6969", "127.0.0.1:1337"),
+            (b"[::1]:80", "[::1]:6969", "[::1]:80"),
+            (b"Tracker.example:", "Tracker.example:6969", "Tracker.example"),
+            (b"tracker.example", "tracker.example:6969", "tracker.example"),
         ];
-        for (host, expected) in cases {
+        for (host, udp, http) in cases {
+            let expected = [
+                format!("udp://{udp}/announce"),
+                format!("http://{http}/announce"),
+                format!("ws://{http}/announce"),
+            ];
             assert_eq!(urls_for(host), expected);
         }
     }
@@ -172,7 +171,11 @@ mod tests {
             b"\xff",
             &[b'a'; 254],
         ];
-        let expected = ["udp://localhost:6969/announce", "http://localhost:1337/announce"];
+        let expected = [
+            "udp://localhost:6969/announce",
+            "http://localhost:1337/announce",
+            "ws://localhost:1337/announce",
+        ];
         for host in cases {
             assert_eq!(urls_for(host), expected, "{host:?}");
         }
@@ -181,7 +184,7 @@ mod tests {
 
     #[test]
     fn front_ends_that_are_off_have_no_url() {
-        let site = Site { udp_port: None, ..SITE };
+        let site = Site { udp_port: None, websocket: false, ..SITE };
         assert_eq!(urls(&site, Some(b"a:1337")), ["http://a:1337/announce"]);
     }
 

@@ -15,7 +15,7 @@ const TEMPLATE: &str = include_str!("operator.html");
 #[must_use]
 pub fn operator(site: &Site, overview: &Overview) -> String {
     let mut traffic = String::new();
-    for (transport, sums) in ["UDP", "HTTP"].into_iter().zip(&overview.transports) {
+    for (transport, sums) in ["UDP", "HTTP", "WebSocket"].into_iter().zip(&overview.transports) {
         write!(traffic, "<tr><td>{transport}").expect("a String takes everything");
         for number in [sums.requests, sums.answers, sums.errors, sums.drops] {
             let number = grouped(number);
@@ -37,6 +37,7 @@ pub fn operator(site: &Site, overview: &Overview) -> String {
             ("peers", Piece::Number(overview.tally.peers_total())),
             ("completions", Piece::Number(overview.tally.completions)),
             ("connections", Piece::Number(overview.http_connections)),
+            ("browsers", Piece::Number(overview.websocket_connections)),
             ("kernel_drops", Piece::Number(overview.kernel_drops)),
             ("memory", Piece::Text(&memory)),
             ("traffic", Piece::Markup(&traffic)),

@@ -84,7 +84,9 @@ impl LoadWatch {
 }
 
 fn announces(workers: &[Arc<WorkerCounters>]) -> u64 {
-    let traffic = workers.iter().flat_map(|worker| worker.udp.iter().chain(&worker.http));
+    let traffic = workers
+        .iter()
+        .flat_map(|worker| worker.udp.iter().chain(&worker.http).chain(&worker.websocket));
     traffic.map(|traffic| traffic.answers[Action::Announce as usize].get()).sum()
 }
 

@@ -11,10 +11,10 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 use skep_engine::counters::{
-    Action, Counter, DropReason, ERROR_STATUSES, TrafficCounters, WorkerCounters,
+    Action, Counter, Cut, DropReason, ERROR_STATUSES, TrafficCounters, WorkerCounters,
 };
 use skep_engine::gate::Refusal;
-use skep_engine::session::HttpRefusal;
+use skep_engine::session::{HttpRefusal, WebsocketRefusal};
 use skep_engine::swarm::{LaneKind, PeerClass, Pressure, Tally};
 use skep_proto::DecodeError;
 
@@ -115,14 +115,15 @@ impl Metrics {
         for worker in &self.sources.workers {
             overview.kernel_drops += worker.kernel_drops.get();
             overview.http_connections += worker.http_connections.get();
-            for (sums, families) in overview.transports.iter_mut().zip([&worker.udp, &worker.http])
-            {
-                for traffic in families {
+            overview.websocket_connections += worker.websocket_connections.get();
+            for (sums, (_, of_worker)) in overview.transports.iter_mut().zip(TRANSPORTS) {
+                for traffic in of_worker(worker) {
                     sums.requests += total(&traffic.requests);
                     sums.answers += total(&traffic.answers);
                     sums.errors += total(&traffic.decode_errors)
                         + total(&traffic.refusals)
                         + total(&traffic.http_refusals)
+                        + total(&traffic.websocket_refusals)
                         + total(&traffic.error_statuses);
                     sums.drops += total(&traffic.drops);
                 }
@@ -145,8 +146,10 @@ pub struct Overview {
     pub http_connections: u64,
     /// Datagrams dropped by the kernel.
     pub kernel_drops: u64,
-    /// Traffic of UDP and of HTTP.
-    pub transports: [TransportSums; 2],
+    /// WebSocket connections of browsers that are open now.
+    pub websocket_connections: u64,
+    /// Traffic of UDP, of HTTP and of WebSocket.
+    pub transports: [TransportSums; TRANSPORTS.len()],
 }
 
 /// Traffic of one transport over all workers and families.
@@ -238,6 +241,17 @@ impl Scrape<'_> {
         }
     }
 
+    /// Gives one sample: the sum over all workers.
+    fn of_workers(
+        &self,
+        samples: &mut Samples<'_>,
+        labels: &[&str],
+        counter: fn(&WorkerCounters) -> &Counter,
+    ) {
+        let sum = self.sources.workers.iter().map(|worker| counter(worker).get()).sum();
+        samples.count(labels, sum);
+    }
+
     /// Gives one sample for each transport and family.
     fn by_family(&self, samples: &mut Samples<'_>, counter: fn(&TrafficCounters) -> &Counter) {
         self.each_traffic(|[transport, family], workers| {
@@ -266,8 +280,11 @@ impl Scrape<'_> {
 
 type OfWorker = fn(&WorkerCounters) -> &[TrafficCounters; 2];
 
-const TRANSPORTS: [(&str, OfWorker); 2] =
-    [("udp", |worker| &worker.udp), ("http", |worker| &worker.http)];
+const TRANSPORTS: [(&str, OfWorker); 3] = [
+    ("udp", |worker| &worker.udp),
+    ("http", |worker| &worker.http),
+    ("websocket", |worker| &worker.websocket),
+];
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 
 /// Takes the values of one row.
@@ -351,6 +368,25 @@ pub(super) fn build(_: &Scrape<'_>, samples: &mut Samples<'_>) {
 pub(super) fn http_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     let workers = scrape.sources.workers.iter();
     samples.count(&[], workers.map(|worker| worker.http_connections.get()).sum());
+}
+
+pub(super) fn websocket_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    scrape.of_workers(samples, &[], |worker| &worker.websocket_connections);
+}
+
+pub(super) fn websocket_cuts(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    for cut in Cut::ALL {
+        let workers = scrape.sources.workers.iter();
+        let sum = workers.map(|worker| worker.websocket_cuts[cut as usize].get()).sum();
+        samples.count(&[cut.label()], sum);
+    }
+}
+
+pub(super) fn websocket_messages(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    scrape.of_workers(samples, &["offer_passed"], |worker| &worker.offers_passed);
+    scrape.of_workers(samples, &["answer_passed"], |worker| &worker.answers_passed);
+    scrape.of_workers(samples, &["answer_unasked"], |worker| &worker.answers_unasked);
+    scrape.of_workers(samples, &["lost"], |worker| &worker.messages_lost);
 }
 
 pub(super) fn process_cpu(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
@@ -443,13 +479,15 @@ pub(super) fn answers(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 /// Leaves out what a transport does not have.
 fn action_label(transport: &str, number: usize) -> Option<&'static str> {
     match (transport, Action::ALL[number]) {
-        ("udp", Action::Page) | ("http", Action::Connect) => None,
+        ("udp" | "websocket", Action::Page) | ("http" | "websocket", Action::Connect) => None,
         (_, action) => Some(action.label()),
     }
 }
 
 pub(super) fn drops(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    let label = |_, number: usize| Some(DropReason::ALL[number].label());
+    let label = |transport, number: usize| {
+        (transport != "websocket").then_some(DropReason::ALL[number].label())
+    };
     scrape.by_number(samples, |traffic| &traffic.drops, label);
 }
 
@@ -461,6 +499,10 @@ pub(super) fn errors(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     let label =
         |transport, number: usize| (transport == "http").then_some(HttpRefusal::LABELS[number]);
     scrape.by_number(samples, |traffic| &traffic.http_refusals, label);
+    let label = |transport, number: usize| {
+        (transport == "websocket").then_some(WebsocketRefusal::LABELS[number])
+    };
+    scrape.by_number(samples, |traffic| &traffic.websocket_refusals, label);
 }
 
 pub(super) fn error_statuses(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

@@ -301,4 +301,29 @@ pub const METRICS: &[MetricRow] = &[
         labels: &[],
         read: metrics::kernel_drops,
     },
+    MetricRow {
+        name: "skep_websocket_connections",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Connections of browsers that are open now.",
+        labels: &[],
+        read: metrics::websocket_connections,
+    },
+    MetricRow {
+        name: "skep_websocket_cuts_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Connections of browsers that the tracker ended, by its reason.",
+        labels: &["reason"],
+        read: metrics::websocket_cuts,
+    },
+    MetricRow {
+        name: "skep_websocket_messages_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Offers and answers from browser to browser: passed on, answers to no offer, or lost \
+               because the other one was gone or took too little.",
+        labels: &["outcome"],
+        read: metrics::websocket_messages,
+    },
 ];

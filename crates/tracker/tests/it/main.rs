@@ -17,3 +17,4 @@ mod robustness;
 mod scenarios;
 mod support;
 mod telemetry;
+mod websocket;

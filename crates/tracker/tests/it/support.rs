@@ -7,6 +7,7 @@ mod http;
 mod process;
 mod tracker;
 mod udp;
+pub(crate) mod websocket;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;

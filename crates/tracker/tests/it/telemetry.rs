@@ -148,12 +148,15 @@ fn overview_has_the_sums_of_both_families() {
     first.kernel_drops.set(5);
     second.kernel_drops.set(6);
     second.http_connections.add(2);
+    second.websocket_connections.add(1);
+    first.websocket[1].websocket_refusals[0].add(1);
     assert_eq!(setup.value("skep_udp_kernel_drops_total"), 11.0);
     assert_eq!(setup.value("skep_http_connections"), 2.0);
     let overview = setup.metrics.overview();
-    let [udp, http] = overview.transports;
-    assert_eq!((udp.requests, udp.errors, http.errors), (2, 3, 4));
+    let [udp, http, websocket] = overview.transports;
+    assert_eq!((udp.requests, udp.errors, http.errors, websocket.errors), (2, 3, 4, 1));
     assert_eq!((overview.kernel_drops, overview.http_connections), (11, 2));
+    assert_eq!(overview.websocket_connections, 1);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use skep_proto::http::{
     respond_head, write_failure,
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
+use skep_proto::websocket::handshake::{self, Accept, HandshakeError};
 
 use super::client::Client;
 use super::deferred::{Deferred, Made, Page, Pages, Walk};
@@ -40,18 +41,24 @@ pub(super) enum Next {
     Written(Connection),
     /// It must be made elsewhere.
     Deferred { page: Box<Deferred>, connection: Connection },
+    /// It was written, and from here on a browser at this address speaks WebSocket.
+    Upgraded(IpAddr),
 }
 
 impl Next {
     pub(super) const fn stays_open(&self) -> bool {
-        let (Self::Written(connection) | Self::Deferred { connection, .. }) = self;
-        connection.stays_open()
+        match self {
+            Self::Written(connection) | Self::Deferred { connection, .. } => {
+                connection.stays_open()
+            }
+            Self::Upgraded(_) => true,
+        }
     }
 }
 
 /// What a worker needs to answer requests.
-pub(super) struct Answerer {
-    worker: Worker,
+pub(in crate::frontend) struct Answerer {
+    pub(in crate::frontend) worker: Worker,
     pages: Arc<Pages>,
     scratch: Scratch,
 }
@@ -158,6 +165,11 @@ impl Answerer {
         }
         let policy = self.worker.shared.policy.load();
         let session = HttpSession { policy: &policy };
+        if policy.websocket.enabled
+            && let Some(asked) = handshake::parse(head)
+        {
+            return self.upgrade(session, head, client, asked, out);
+        }
         let target = Target::parse(head.target);
         match target.route {
             Route::Announce { .. } => self.announce(session, head, &target, client, out),
@@ -176,6 +188,40 @@ impl Answerer {
             Route::Unknown => return plain(out, Status::NotFound),
         }
         Next::Written(connection)
+    }
+
+    /// Lets a browser speak WebSocket, whatever it asked for: clients use any path.
+    fn upgrade(
+        &self,
+        session: HttpSession<'_>,
+        head: &Head<'_>,
+        client: Client,
+        asked: Result<Accept, HandshakeError>,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        let refused = |out: &mut Vec<u8>, error| {
+            self.counters(client).status(Status::BadRequest);
+            handshake::write_refusal(out, error);
+            Next::Written(Connection::Close)
+        };
+        let accept = match asked {
+            Ok(accept) => accept,
+            Err(error) => return refused(out, error),
+        };
+        match session.client_ip(head, client.ip()) {
+            Ok(source) => {
+                handshake::write_response(out, &accept);
+                Next::Upgraded(source)
+            }
+            Err(refusal) => {
+                refusal.count(self.counters(client));
+                let text = refusal.failure(&session.policy.answers);
+                respond(out, &ResponseHead::closing(Status::BadRequest), 40, |out| {
+                    write_failure(out, &text);
+                });
+                Next::Written(Connection::Close)
+            }
+        }
     }
 
     fn health(&self, head: &Head<'_>, client: Client, out: &mut Vec<u8>) {

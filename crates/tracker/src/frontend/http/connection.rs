@@ -4,6 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -59,6 +60,17 @@ enum Outcome {
     Finished,
     /// The answer was the last one, and the client may still be sending.
     Abandoned,
+    /// What follows is WebSocket, with a browser at this address.
+    Upgraded(IpAddr),
+}
+
+/// A connection that speaks WebSocket from here on.
+pub(super) struct Upgraded {
+    pub(super) stream: Stream,
+    /// Where the browser is.
+    pub(super) source: IpAddr,
+    /// What it sent already.
+    pub(super) input: Vec<u8>,
 }
 
 /// What the input begins with.
@@ -77,15 +89,23 @@ enum Sent {
     Some,
 }
 
-/// Serves a connection until it ends, by either side or by a time-out.
-pub(super) async fn serve(stream: Stream, client: Client, door: &Door, start: Start) {
+/// Serves a connection until it ends, by either side or by a time-out, or until it is no longer one
+/// of HTTP.
+pub(super) async fn serve(
+    stream: Stream,
+    client: Client,
+    door: &Door,
+    start: Start,
+) -> Option<Upgraded> {
     let Start { input, output, next } = start;
     let mut connection =
         Connection { stream, client, door, is_known: false, input, output, sent: 0 };
     // Registered once for all the waiting of this connection.
     let stopped = pin!(door.stopped());
     // Errors of a connection are the network's business; they are counted where they matter.
-    let _ = connection.run(next, stopped).await;
+    let source = connection.run(next, stopped).await.ok()??;
+    let Connection { stream, input, .. } = connection;
+    Some(Upgraded { stream, source, input })
 }
 
 impl Connection<'_> {
@@ -93,7 +113,7 @@ impl Connection<'_> {
         &mut self,
         mut first: Option<Next>,
         mut stopped: Pin<&mut impl Future<Output = ()>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<IpAddr>> {
         loop {
             let outcome = match first.take() {
                 Some(next) => self.finish(next, false).await?,
@@ -101,18 +121,21 @@ impl Connection<'_> {
                     let ready = tokio::select! {
                         biased;
                         ready = self.first_byte() => ready?,
-                        () = stopped.as_mut() => return Ok(()),
+                        () = stopped.as_mut() => return Ok(None),
                     };
                     if !ready {
-                        return Ok(());
+                        return Ok(None);
                     }
                     self.request().await?
                 }
             };
             match outcome {
                 Outcome::Open if !self.door.shared.shutdown.requested() => {}
-                Outcome::Open | Outcome::Finished => return self.shut_down().await,
-                Outcome::Abandoned => return self.linger().await,
+                Outcome::Open | Outcome::Finished => {
+                    return self.shut_down().await.map(|()| None);
+                }
+                Outcome::Abandoned => return self.linger().await.map(|()| None),
+                Outcome::Upgraded(source) => return Ok(Some(source)),
             }
             // Whoever sent more requests than one waits for those who sent one.
             if !self.input.is_empty() {
@@ -165,6 +188,10 @@ impl Connection<'_> {
         let open = next.stays_open();
         match next {
             Next::Written(_) => self.send(&[]).await?,
+            Next::Upgraded(source) => {
+                self.send(&[]).await?;
+                return Ok(Outcome::Upgraded(source));
+            }
             Next::Deferred { page, .. } => {
                 let made = page.make().await;
                 let answerer = &self.door.answerer;

@@ -1,6 +1,6 @@
 //! The HTTP front end: one single-threaded runtime per worker, its listeners and connections.
 //!
-//! WebSocket connections, when they come, begin here as well: the head of a request tells.
+//! Connections of browsers begin here as well, and leave with their upgrade to WebSocket.
 
 mod answer;
 mod client;
@@ -14,20 +14,22 @@ mod trouble;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_engine::counters::WorkerCounters;
+use skep_engine::counters::{TrafficCounters, WorkerCounters};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::answer::Answerer;
 use self::client::Client;
+use self::connection::Upgraded;
 use self::listener::Listener;
 use self::places::{Place, Places};
 use self::stream::Stream;
+use super::websocket::{self, Exchange, Hub, Mailbox};
 use super::{Shared, Worker};
 use crate::pages::Site;
 use crate::stats::Stats;
@@ -83,13 +85,30 @@ pub struct HttpFrontend {
     worker: Worker,
     http: HttpShared,
     listeners: Vec<TcpListener>,
+    post: Post,
+}
+
+/// How browsers of one worker are reached by others, and others by them.
+#[derive(Debug)]
+pub struct Post {
+    /// The number of the worker.
+    pub worker: usize,
+    /// The way to all of them.
+    pub exchange: Arc<Exchange>,
+    /// What others have for this one.
+    pub mailbox: Mailbox,
 }
 
 impl HttpFrontend {
     /// Takes over bound, non-blocking listeners.
     #[must_use]
-    pub const fn new(worker: Worker, http: HttpShared, listeners: Vec<TcpListener>) -> Self {
-        Self { worker, http, listeners }
+    pub const fn new(
+        worker: Worker,
+        http: HttpShared,
+        listeners: Vec<TcpListener>,
+        post: Post,
+    ) -> Self {
+        Self { worker, http, listeners, post }
     }
 
     /// Answers until the tracker stops and open connections had a moment to end.
@@ -109,18 +128,13 @@ impl HttpFrontend {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self { worker, http, listeners } = self;
+        let Self { worker, http, listeners, post } = self;
         let (stop, stopped) = watch::channel(false);
         let shared = worker.shared.clone();
-        let door = Rc::new(Door {
-            limits: http.limits,
-            shared: shared.clone(),
-            counters: worker.counters.clone(),
-            places: http.places,
-            answerer: RefCell::new(Answerer::new(worker, http.pages)),
-            room: RefCell::default(),
-            stopped,
-        });
+        let hub = Hub::new(post.worker, post.exchange, worker.counters.clone());
+        let door = Rc::new(Door::new(worker, http, hub, stopped));
+        tokio::task::spawn_local(websocket::receive(door.clone(), post.mailbox));
+        tokio::task::spawn_local(websocket::tend(door.clone()));
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = Listener::new(listener)?;
@@ -135,6 +149,7 @@ impl HttpFrontend {
         }
         accepting.shutdown().await;
         stop.send_replace(true);
+        websocket::stop(&door);
         let drained = async {
             while door.counters.http_connections.get() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -146,23 +161,48 @@ impl HttpFrontend {
 }
 
 /// What the connections of one worker share.
-struct Door {
-    limits: HttpLimits,
-    shared: Shared,
+pub(super) struct Door {
+    pub(super) limits: HttpLimits,
+    pub(super) shared: Shared,
     counters: Arc<WorkerCounters>,
     places: Arc<Places>,
-    answerer: RefCell<Answerer>,
+    pub(super) answerer: RefCell<Answerer>,
     room: RefCell<first::Room>,
+    pub(super) hub: Hub,
+    /// Where browsers are read into.
+    pub(super) read_room: RefCell<Box<[u8]>>,
+    /// What a message of a browser needs while it is carried out.
+    pub(super) talk_room: RefCell<websocket::Scratch>,
     /// The worker's own, so that waiting for the end touches nothing that other threads touch.
     stopped: watch::Receiver<bool>,
 }
 
 impl Door {
+    fn new(worker: Worker, http: HttpShared, hub: Hub, stopped: watch::Receiver<bool>) -> Self {
+        Self {
+            limits: http.limits,
+            shared: worker.shared.clone(),
+            counters: worker.counters.clone(),
+            places: http.places,
+            answerer: RefCell::new(Answerer::new(worker, http.pages)),
+            room: RefCell::default(),
+            hub,
+            read_room: RefCell::new(vec![0; websocket::READ_BYTES].into()),
+            talk_room: RefCell::default(),
+            stopped,
+        }
+    }
+
     /// Waits until the tracker stops.
     async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
         // The sender outlives the connections.
         let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// What is counted for a browser.
+    pub(super) fn websocket_counters(&self, source: IpAddr) -> &TrafficCounters {
+        &self.counters.websocket[usize::from(source.is_ipv6())]
     }
 
     /// Takes in a connection that does not block.
@@ -185,14 +225,18 @@ impl Door {
         };
         let stream = Stream::Tcp(stream);
         tokio::task::spawn_local(async move {
-            connection::serve(stream, client, &open.door, start).await;
+            let upgraded = connection::serve(stream, client, &open.door, start).await;
+            if let Some(Upgraded { stream, source, input }) = upgraded {
+                // In a task of its own, which is smaller than one that speaks HTTP as well.
+                tokio::task::spawn_local(websocket::serve(stream, open, source, input));
+            }
         });
     }
 }
 
 /// One open connection; counted while it lives.
-struct Open {
-    door: Rc<Door>,
+pub(super) struct Open {
+    pub(super) door: Rc<Door>,
     _place: Place,
 }
 

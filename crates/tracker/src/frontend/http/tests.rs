@@ -73,23 +73,22 @@ impl Setup {
             connections_max: 1000,
             connections_per_address_max: 0,
         };
-        let site =
-            Site { version: "1.2.3", mode: Mode::Public, udp_port: None, http_port: Some(1) };
+        let site = Site {
+            version: "1.2.3",
+            mode: Mode::Public,
+            udp_port: None,
+            http_port: Some(1),
+            websocket: true,
+        };
         Self { shared, http: HttpShared::new(limits, site, Stats::new(store, seed, clock)) }
     }
 
     fn door(&self, stopped: watch::Receiver<bool>) -> Rc<Door> {
         let counters = Arc::<WorkerCounters>::default();
         let worker = Worker::new(self.shared.clone(), counters.clone());
-        Rc::new(Door {
-            limits: self.http.limits,
-            shared: self.shared.clone(),
-            counters,
-            places: self.http.places.clone(),
-            answerer: RefCell::new(Answerer::new(worker, self.http.pages.clone())),
-            room: RefCell::default(),
-            stopped,
-        })
+        let (exchange, _) = Exchange::new(1);
+        let hub = Hub::new(0, exchange, counters);
+        Rc::new(Door::new(worker, self.http.clone(), hub, stopped))
     }
 
     fn full_scrape(&self, peer: IpAddr) -> Deferred {

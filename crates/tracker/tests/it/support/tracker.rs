@@ -9,6 +9,7 @@ use skep::start::{Running, StartError, start};
 use skep_engine::testing::wire::Answer;
 use skep_proto::AnnounceRequest;
 
+use super::websocket::Browser;
 use super::{HttpClient, Response, UdpClient};
 
 /// What every test wants unless it says otherwise: any port, two workers, no chance.
@@ -87,6 +88,11 @@ impl Tracker {
         let ip = ip.into();
         let to = if ip.is_ipv6() { self.http_ipv6() } else { self.http() };
         HttpClient::connect_from(ip, to)
+    }
+
+    /// A browser on this host.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::connect_from(Ipv4Addr::LOCALHOST, self.http())
     }
 
     /// Asks for a target over a connection of its own.

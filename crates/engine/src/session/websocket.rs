@@ -1,0 +1,294 @@
+//! One WebSocket connection: which peers it owns, which offers it was handed, how much it may send.
+//!
+//! Messages are read and written elsewhere, and swarms are asked elsewhere. An answer passes only
+//! where an offer went before, and only once: otherwise anybody could send session descriptions to
+//! anybody whose peer id is known.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, OfferId, PeerId};
+
+use super::Policy;
+use crate::counters::TrafficCounters;
+use crate::gate::Refusal;
+use crate::swarm::{Announce, Announced, Connection};
+use crate::time::Tick;
+
+/// Seconds for which an offer may be answered. Browsers give their own offers up after 50.
+const OFFER_TTL_SECS: u32 = 120;
+
+/// Offers that wait for an answer of one connection; the oldest makes room for the next.
+const OFFERS_WAITING_MAX: usize = 256;
+
+/// Seconds without a message after which a connection is closed, at the least.
+const IDLE_SECS_MIN: u32 = 180;
+
+/// How many seconds' worth of messages may come at once.
+const BURST_SECS: u32 = 4;
+
+/// What browsers may do.
+#[derive(Clone, Debug)]
+pub struct WebsocketSettings {
+    /// Whether they are served.
+    pub enabled: bool,
+    /// Seconds between two announces.
+    pub interval_secs: u32,
+    /// Offers of one announce that are passed on.
+    pub offers_max: u32,
+    /// Longest message in bytes.
+    pub message_bytes_max: usize,
+    /// Messages a second of one connection in the long run; 0 for no limit.
+    pub messages_per_sec_max: u32,
+    /// Torrents of one connection.
+    pub torrents_max: usize,
+    /// Seconds of silence after which a browser is asked whether it is there.
+    pub ping_interval_secs: u32,
+    /// Bytes that may wait for one connection.
+    pub send_queue_bytes_max: usize,
+}
+
+impl Default for WebsocketSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_secs: 120,
+            offers_max: 20,
+            message_bytes_max: 128 * 1024,
+            messages_per_sec_max: 50,
+            torrents_max: 2000,
+            ping_interval_secs: 30,
+            send_queue_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// Why a message of a browser is not carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WebsocketRefusal<'a> {
+    /// A rule says no.
+    Refused(Refusal<'a>),
+    /// The connection announced this torrent under another peer id and did not stop that one.
+    SecondPeerId,
+    /// Another connection, from another address, is this peer.
+    PeerIdInUse,
+    /// The connection has as many torrents as it may.
+    TooManyTorrents,
+}
+
+impl<'a> WebsocketRefusal<'a> {
+    /// Names for a metric label of those that are no refusals of gates.
+    pub const LABELS: [&'static str; 3] = ["second_peer_id", "peer_id_in_use", "too_many_torrents"];
+
+    /// The text that the client gets.
+    #[must_use]
+    pub const fn text(self) -> &'a str {
+        match self {
+            Self::Refused(refusal) => refusal.text(),
+            Self::SecondPeerId => "only one peer_id per torrent",
+            Self::PeerIdInUse => "peer_id already in use",
+            Self::TooManyTorrents => "too many torrents on one connection",
+        }
+    }
+
+    /// Counts the refusal where it belongs.
+    pub fn count(&self, counters: &TrafficCounters) {
+        match self {
+            Self::Refused(refusal) => counters.refusals[refusal.index()].add(1),
+            Self::SecondPeerId => counters.websocket_refusals[0].add(1),
+            Self::PeerIdInUse => counters.websocket_refusals[1].add(1),
+            Self::TooManyTorrents => counters.websocket_refusals[2].add(1),
+        }
+    }
+}
+
+/// An offer on its way: who made it, for which torrent, and how it is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offered {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Who made the offer and waits for an answer.
+    pub peer_id: PeerId,
+    /// What the offering client calls it.
+    pub offer_id: OfferId,
+}
+
+/// What the tracker remembers of one WebSocket connection.
+#[derive(Debug)]
+pub struct WebsocketSession {
+    source: IpAddr,
+    connection: Connection,
+    /// Sorted by info hash.
+    torrents: Vec<(InfoHash, PeerId)>,
+    /// Oldest first.
+    offers: Vec<(Tick, Offered)>,
+    /// Messages that may still come at once.
+    messages_left: u32,
+    filled: Tick,
+    /// When the last message came that made sense.
+    heard: Tick,
+    /// The longest interval that the client was told.
+    interval_secs: u32,
+}
+
+impl WebsocketSession {
+    /// Begins with a client at `source`, which other parts know as `connection`.
+    #[must_use]
+    pub const fn new(source: IpAddr, connection: Connection, now: Tick) -> Self {
+        Self {
+            source,
+            connection,
+            torrents: Vec::new(),
+            offers: Vec::new(),
+            messages_left: u32::MAX,
+            filled: now,
+            heard: now,
+            interval_secs: 0,
+        }
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub const fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// How other parts know the connection.
+    #[must_use]
+    pub const fn connection(&self) -> Connection {
+        self.connection
+    }
+
+    /// Takes notice of a message; `false` if it is one too many.
+    pub fn takes_message(&mut self, settings: &WebsocketSettings, now: Tick) -> bool {
+        let rate = settings.messages_per_sec_max;
+        if rate == 0 {
+            return true;
+        }
+        let elapsed = now.0.saturating_sub(self.filled.0);
+        let filled = self.messages_left.saturating_add(rate.saturating_mul(elapsed));
+        self.messages_left = filled.min(rate.saturating_mul(BURST_SECS));
+        self.filled = now;
+        let takes = self.messages_left > 0;
+        self.messages_left -= u32::from(takes);
+        takes
+    }
+
+    /// Takes notice of a message that made sense.
+    pub const fn heard(&mut self, now: Tick) {
+        self.heard = now;
+    }
+
+    /// Whether nothing that makes sense was heard for so long that the client must be gone.
+    #[must_use]
+    pub fn is_idle(&self, settings: &WebsocketSettings, now: Tick) -> bool {
+        let interval = self.interval_secs.max(settings.interval_secs);
+        now.0.saturating_sub(self.heard.0) > interval.saturating_mul(2).max(IDLE_SECS_MIN)
+    }
+
+    /// Decides about an announce that brings so many offers; the result says for how many of them a
+    /// receiver is wanted.
+    ///
+    /// # Errors
+    /// The first rule that says no.
+    pub fn announce<'p>(
+        &self,
+        policy: &'p Policy,
+        request: AnnounceRequest,
+        offers: usize,
+    ) -> Result<(Announce, usize), WebsocketRefusal<'p>> {
+        let mut announce = policy.answers.announce(request, self.source, None);
+        announce.listed = true;
+        announce.connection = Some(self.connection);
+        policy.rules.admit(&announce).map_err(WebsocketRefusal::Refused)?;
+        let stopped = request.event == AnnounceEvent::Stopped;
+        match self.place(&request.info_hash) {
+            Ok(place) if self.torrents[place].1 != request.peer_id => {
+                return Err(WebsocketRefusal::SecondPeerId);
+            }
+            Err(_) if !stopped && self.torrents.len() >= policy.websocket.torrents_max => {
+                return Err(WebsocketRefusal::TooManyTorrents);
+            }
+            _ => {}
+        }
+        let wanted = match request.num_want {
+            _ if stopped => 0,
+            NumWant::Default => offers,
+            NumWant::Count(count) => offers.min(count as usize),
+        };
+        Ok((announce, wanted.min(policy.websocket.offers_max as usize)))
+    }
+
+    /// Takes notice of what the swarm said to an announce, and of the interval that is told.
+    ///
+    /// # Errors
+    /// If the peer belongs to somebody else.
+    pub fn announced(
+        &mut self,
+        announce: &Announce,
+        announced: &Announced,
+        interval_secs: u32,
+    ) -> Result<(), WebsocketRefusal<'static>> {
+        if announced.peer_id_in_use {
+            return Err(WebsocketRefusal::PeerIdInUse);
+        }
+        self.interval_secs = self.interval_secs.max(interval_secs);
+        let AnnounceRequest { info_hash, peer_id, event, .. } = announce.request;
+        let gone = event == AnnounceEvent::Stopped || announced.not_stored;
+        match (self.place(&info_hash), gone) {
+            (Ok(place), true) => {
+                self.torrents.remove(place);
+            }
+            (Err(place), false) => self.torrents.insert(place, (info_hash, peer_id)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Notes an offer that is sent to this connection, so that it may answer.
+    pub fn offer(&mut self, offered: Offered, now: Tick) {
+        self.forget_old_offers(now);
+        if self.offers.len() == OFFERS_WAITING_MAX {
+            self.offers.remove(0);
+        }
+        self.offers.push((now, offered));
+    }
+
+    /// Whether this connection was handed the offer that it answers, and announced the torrent as
+    /// this peer. The next answer to the same offer does not pass.
+    pub fn answers(&mut self, offered: &Offered, peer_id: &PeerId, now: Tick) -> bool {
+        self.forget_old_offers(now);
+        let place = self.offers.iter().position(|(_, waiting)| waiting == offered);
+        let owned = self.place(&offered.info_hash).is_ok_and(|at| self.torrents[at].1 == *peer_id);
+        match place {
+            Some(place) if owned => {
+                self.offers.remove(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets offers that are too old to be answered and gives their memory back.
+    pub fn forget_old_offers(&mut self, now: Tick) {
+        let old = |at: Tick| now.0.saturating_sub(at.0) > OFFER_TTL_SECS;
+        let count = self.offers.iter().take_while(|(at, _)| old(*at)).count();
+        if count > 0 {
+            self.offers.drain(..count);
+            self.offers.shrink_to(self.offers.len() * 2);
+        }
+    }
+
+    /// What this connection announced and did not stop.
+    #[must_use]
+    pub fn torrents(&self) -> &[(InfoHash, PeerId)] {
+        &self.torrents
+    }
+
+    fn place(&self, info_hash: &InfoHash) -> Result<usize, usize> {
+        self.torrents.binary_search_by_key(info_hash, |(known, _)| *known)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The browsers of one worker: who they are, how they are found, and how something gets to them.
+//!
+//! Looks at no message: bytes are written by whoever knows what they mean.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use skep_engine::Tick;
+use skep_engine::counters::{Cut, WorkerCounters};
+use skep_engine::session::{Offered, WebsocketSettings};
+use skep_engine::swarm::Connection;
+
+use super::exchange::{Exchange, Parcel};
+use super::socket::{Socket, State};
+
+/// Bytes that may wait for all browsers of a worker together.
+const QUEUED_BYTES_MAX: usize = 256 << 20;
+
+/// Bits of a connection's number: its worker, how often its place was used, and its place.
+const WORKER_SHIFT: u32 = 48;
+const GENERATION_SHIFT: u32 = 24;
+const PLACE_MASK: u64 = (1 << GENERATION_SHIFT) - 1;
+
+/// The browsers of one worker.
+pub(in crate::frontend) struct Hub {
+    worker: usize,
+    exchange: Arc<Exchange>,
+    counters: Arc<WorkerCounters>,
+    places: RefCell<Places>,
+    queued_bytes: Cell<usize>,
+}
+
+#[derive(Default)]
+struct Places {
+    places: Vec<Place>,
+    free: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u64,
+    socket: Option<Rc<Socket>>,
+}
+
+/// A message on its way to a browser.
+pub(super) struct Outgoing<'a> {
+    pub(super) to: Connection,
+    /// The offer in it, if it is one.
+    pub(super) offered: Option<Offered>,
+    pub(super) now: Tick,
+    pub(super) settings: &'a WebsocketSettings,
+}
+
+impl Hub {
+    pub(in crate::frontend) fn new(
+        worker: usize,
+        exchange: Arc<Exchange>,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        let (places, queued_bytes) = (RefCell::default(), Cell::default());
+        Self { worker, exchange, counters, places, queued_bytes }
+    }
+
+    /// Gives a browser a place, which `make` is told the number of; `None` if there is none.
+    pub(super) fn enter(&self, make: impl FnOnce(Connection) -> Socket) -> Option<Rc<Socket>> {
+        let Places { places, free } = &mut *self.places.borrow_mut();
+        let at = free.pop().unwrap_or(places.len());
+        if at as u64 > PLACE_MASK {
+            return None;
+        }
+        if at == places.len() {
+            places.push(Place::default());
+        }
+        let place = &mut places[at];
+        place.generation = (place.generation + 1) & PLACE_MASK;
+        let worker = (self.worker as u64) << WORKER_SHIFT;
+        let number = worker | place.generation << GENERATION_SHIFT | at as u64;
+        let socket = Rc::new(make(Connection(number)));
+        place.socket = Some(socket.clone());
+        self.count(1);
+        Some(socket)
+    }
+
+    /// Takes the place of a browser back.
+    pub(super) fn leave(&self, connection: Connection) {
+        let Places { places, free } = &mut *self.places.borrow_mut();
+        let at = (connection.0 & PLACE_MASK) as usize;
+        if places[at].socket.take().is_some() {
+            free.push(at);
+            self.count(-1);
+        }
+    }
+
+    fn count(&self, change: i64) {
+        let count = &self.counters.websocket_connections;
+        count.set(count.get().wrapping_add_signed(change));
+    }
+
+    fn socket(&self, connection: Connection) -> Option<Rc<Socket>> {
+        let places = &self.places.borrow().places;
+        let place = places.get((connection.0 & PLACE_MASK) as usize)?;
+        let generation = connection.0 >> GENERATION_SHIFT & PLACE_MASK;
+        place.socket.clone().filter(|_| place.generation == generation)
+    }
+
+    /// Sends something to a browser of any worker; `false` if it cannot be on its way.
+    pub(super) fn send(&self, outgoing: &Outgoing<'_>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let worker = (outgoing.to.0 >> WORKER_SHIFT) as usize;
+        if worker == self.worker {
+            return self.hand_over(outgoing, write);
+        }
+        let mut frame = Vec::new();
+        write(&mut frame);
+        let Outgoing { to, offered, .. } = *outgoing;
+        self.exchange.send(worker, Parcel { to, frame, offered })
+    }
+
+    /// Sends something to a browser of this worker.
+    pub(super) fn hand_over(
+        &self,
+        outgoing: &Outgoing<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let Some(socket) = self.socket(outgoing.to) else { return false };
+        let Some(mut state) = socket.state_of_another() else { return false };
+        if self.queued_bytes.get() > QUEUED_BYTES_MAX || !state.is_open() {
+            return false;
+        }
+        state.queue(outgoing.now, write);
+        if state.unsent() > outgoing.settings.send_queue_bytes_max {
+            self.cut(&mut state, Cut::SlowReader);
+        } else if let Some(offered) = outgoing.offered {
+            state.session.offer(offered, outgoing.now);
+        }
+        self.recount(&mut state);
+        drop(state);
+        socket.wake();
+        true
+    }
+
+    /// Ends a connection without another word.
+    pub(super) fn cut(&self, state: &mut State, reason: Cut) {
+        if state.abandon() {
+            self.counters.websocket_cuts[reason as usize].add(1);
+        }
+    }
+
+    /// Keeps the sum of what waits for browsers, after something changed for one of them.
+    pub(super) fn recount(&self, state: &mut State) {
+        let before = state.count_unsent();
+        self.queued_bytes.set(self.queued_bytes.get() - before + state.unsent());
+    }
+
+    pub(super) fn counters(&self) -> &WorkerCounters {
+        &self.counters
+    }
+
+    /// Calls `visit` with some browsers in turn, beginning at `from`, and returns where to go on.
+    pub(super) fn some(&self, from: usize, count: usize, visit: impl Fn(&Rc<Socket>)) -> usize {
+        let length = self.places.borrow().places.len();
+        let from = if from >= length { 0 } else { from };
+        let to = length.min(from.saturating_add(count));
+        for at in from..to {
+            let socket = self.places.borrow().places[at].socket.clone();
+            if let Some(socket) = socket {
+                visit(&socket);
+            }
+        }
+        to
+    }
+
+    /// Places that are or were taken.
+    pub(super) fn places(&self) -> usize {
+        self.places.borrow().places.len()
+    }
+}
