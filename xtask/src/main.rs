@@ -27,6 +27,7 @@ usage: cargo xtask <command>
   fuzz --smoke                    10 s each, without touching the committed corpus
   simulate [--seeds N] [--seconds N]
                                   the long simulation of the engine
+  long                            the tests that take long: everything marked as ignored
   bench [--rounds N] [--seconds N] [--shrink N] [--patience N] [--only NAME[,NAME]]
         [--peer NAME=COMMAND]...  skep beside other trackers, into docs/reports
                                   --only: some measurements, written below target; an unknown name
@@ -61,6 +62,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest),
         ["instructions", rest @ ..] => instructions::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["long"] => suite::long(),
         ["simulate", rest @ ..] => simulate::run(rest),
         [] | ["help" | "-h" | "--help"] => {
             eprint!("{USAGE}");

@@ -84,6 +84,13 @@ fn release() -> Result<()> {
     shell::run(shell::program(&skep).arg("check"))
 }
 
+/// Runs what `cargo xtask test` leaves out because it takes long.
+pub(crate) fn long() -> Result<()> {
+    install::run().context("cannot install what the tests need")?;
+    let all = ["test", "--locked", "--release", "--workspace", "--no-fail-fast"];
+    shell::run(shell::cargo().args(all).args(["--", "--ignored", "--nocapture"]))
+}
+
 fn tests() -> Result<()> {
     shell::run(shell::cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"]))
 }

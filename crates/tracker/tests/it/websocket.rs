@@ -1,6 +1,8 @@
 //! Browsers over real sockets: what they are told, who gets which offer, and what ends a connection.
 
 mod ends;
+#[cfg(target_os = "linux")]
+mod idle;
 mod owners;
 mod vectors;
 

@@ -124,7 +124,7 @@ impl Hub {
     ) -> bool {
         let Some(socket) = self.socket(outgoing.to) else { return false };
         let Some(mut state) = socket.state_of_another() else { return false };
-        if self.queued_bytes.get() > QUEUED_BYTES_MAX || !state.is_open() {
+        if self.is_full() || !state.is_open() {
             return false;
         }
         state.queue(outgoing.now, write);
@@ -150,6 +150,11 @@ impl Hub {
     pub(super) fn recount(&self, state: &mut State) {
         let before = state.count_unsent();
         self.queued_bytes.set(self.queued_bytes.get() - before + state.unsent());
+    }
+
+    /// Whether more waits for browsers than may wait for all of them.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued_bytes.get() > QUEUED_BYTES_MAX
     }
 
     pub(super) fn counters(&self) -> &WorkerCounters {

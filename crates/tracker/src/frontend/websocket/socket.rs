@@ -25,6 +25,9 @@ use crate::frontend::http::Door;
 /// Reads before other connections have their turn.
 const TURN_READS_MAX: u32 = 4;
 
+/// Bytes that may wait for one browser while too many wait for all of them.
+const FULL_BYTES_MAX: usize = 16 * 1024;
+
 /// Questions whether a browser is there that may be without an answer.
 const PINGS_MAX: u32 = 2;
 
@@ -274,7 +277,8 @@ impl State {
                 self.input = input;
             }
         }
-        if self.unsent() > policy.websocket.send_queue_bytes_max {
+        let most = policy.websocket.send_queue_bytes_max;
+        if self.unsent() > if door.hub.is_full() { most.min(FULL_BYTES_MAX) } else { most } {
             door.hub.cut(self, Cut::SlowReader);
         }
         door.hub.recount(self);

@@ -134,6 +134,19 @@ fn slow_reader_is_cut_and_not_buffered_without_end() {
 }
 
 #[test]
+fn browsers_are_told_when_the_tracker_stops() {
+    let tracker = Tracker::start(&[]);
+    let mut browsers: Vec<_> = (0..4).map(|_| tracker.browser()).collect();
+    for (number, browser) in (1..).zip(&mut browsers) {
+        browser.ask(&announce(&torrent(1), &peer(number), json!({"left": 1})));
+    }
+    drop(tracker);
+    for browser in &mut browsers {
+        assert_eq!(browser.close_code(), 1001);
+    }
+}
+
+#[test]
 fn rules_of_the_operator_hold_for_browsers() {
     let tracker = Tracker::start(&[
         "--access.clients_deny=-XX",
