@@ -1,4 +1,4 @@
-//! Puts decoded requests into the words of the vector files, for the tests of both wires.
+//! Puts decoded requests into the words of the vector files, for the tests of every wire.
 //!
 //! Holds no vectors and no expectations of its own.
 
@@ -38,12 +38,13 @@ impl Meaning {
     /// Compares with a `means` line; only the fields that it states must agree.
     pub(crate) fn check(&self, id: &str, line: &Line, file: &VectorFile) {
         let stated = line.rest.as_str();
-        if !stated.starts_with("announce") {
+        let first = stated.split(' ').next();
+        if !matches!(first, Some("announce" | "answer")) {
             let stated = expand(stated, file);
             assert_eq!(self.kind, stated, "{id} in line {}", line.number);
             return;
         }
-        assert_eq!(self.kind, "announce", "{id} in line {}", line.number);
+        assert_eq!(Some(self.kind.as_str()), first, "{id} in line {}", line.number);
         for word in stated.split(' ').skip(1) {
             let (key, value) = word.split_once('=').expect("a field is key=value");
             let found = self.fields.get(key).unwrap_or_else(|| panic!("no field {key}"));

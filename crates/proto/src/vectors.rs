@@ -23,6 +23,10 @@ pub const HTTP_ERRORS: &str = include_str!("../testdata/http/errors.txt");
 pub const HTTP_QUERY: &str = include_str!("../testdata/http/query.txt");
 /// Headers that proxies add.
 pub const HTTP_FORWARDED: &str = include_str!("../testdata/http/forwarded.txt");
+/// Announces, offers, answers and scrapes by WebSocket.
+pub const WEBSOCKET_SESSION: &str = include_str!("../testdata/websocket/session.txt");
+/// Messages that are odd or wrong.
+pub const WEBSOCKET_MESSAGES: &str = include_str!("../testdata/websocket/messages.txt");
 
 /// A file of vectors.
 #[derive(Clone, Debug)]
@@ -184,6 +188,9 @@ impl VectorFile {
         if let Some(bytes) = self.names.get(name) {
             return bytes.clone();
         }
+        if let Some(bytes) = name.strip_suffix(".json").and_then(|name| self.names.get(name)) {
+            return bytes.iter().flat_map(|byte| format!("\\u00{byte:02x}").into_bytes()).collect();
+        }
         let (name, part) = name.split_once('.').unwrap_or((name, "peer"));
         let address = self.addresses.get(name).unwrap_or_else(|| panic!("no such name: <{name}>"));
         let address = canonical_socket(*address);
@@ -264,6 +271,7 @@ mod tests {
         assert_eq!(file.bytes("<A> 00"), b"aaab cd\0");
         assert_eq!(file.text("<A>\\x00<L>\\r\\n"), b"aaab cd\0\xc0\0\x02\x01\x1a\xe1\r\n");
         assert_eq!(file.bytes("<L.ip>"), [192, 0, 2, 1]);
+        assert_eq!(file.text("\"<A.json>"), b"\"\\u0061\\u0061\\u0061\\u0062\\u0020\\u0063\\u0064");
         file.set("cid", &[7; 8]);
         assert_eq!(file.bytes("<cid>"), [7; 8]);
     }

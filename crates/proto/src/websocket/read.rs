@@ -62,7 +62,8 @@ impl core::error::Error for ReadError {}
 pub enum Step<'a> {
     /// The frame at the start of the buffer is not all there.
     Partial {
-        /// How long the buffer must be before it makes sense to try again.
+        /// How long the buffer must be before it makes sense to try again: a claim of the client,
+        /// who may send nothing more.
         wanted_bytes: usize,
     },
     /// One frame.
@@ -164,6 +165,11 @@ impl Reader {
     #[must_use]
     pub fn is_within_message(&self) -> bool {
         self.state == State::Within
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.fragments.capacity()
     }
 
     /// Checks what depends on the frames before.
