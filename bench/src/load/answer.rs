@@ -39,11 +39,21 @@ pub(crate) enum Wrong {
     Duplicate,
     /// More peers counted than ever announced, or no interval.
     Numbers,
+    /// A WebSocket frame that no tracker sends.
+    Frame,
+    /// Not the JSON object that belongs there.
+    Json,
+    /// An offer or an answer that nobody sent, that came twice, or that was meant for another one.
+    Relayed,
+    /// Not the description that was sent.
+    Description,
+    /// A reply to what asks for none.
+    Unasked,
 }
 
 impl Wrong {
     /// All kinds, in the order in which they are counted.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Transaction,
         Self::Action,
         Self::Refused,
@@ -55,6 +65,11 @@ impl Wrong {
         Self::Stranger,
         Self::Duplicate,
         Self::Numbers,
+        Self::Frame,
+        Self::Json,
+        Self::Relayed,
+        Self::Description,
+        Self::Unasked,
     ];
 }
 
@@ -72,6 +87,11 @@ impl fmt::Display for Wrong {
             Self::Stranger => "a peer of no such torrent",
             Self::Duplicate => "a peer twice",
             Self::Numbers => "impossible numbers",
+            Self::Frame => "bad WebSocket frame",
+            Self::Json => "bad JSON",
+            Self::Relayed => "an offer or answer that was not sent to this peer",
+            Self::Description => "another description than was sent",
+            Self::Unasked => "a reply to an answer",
         })
     }
 }

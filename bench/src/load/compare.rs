@@ -22,16 +22,18 @@ use crate::load::mmsg::SEGMENTS_MAX;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
-use crate::load::scenario::{Case, FULL, Load, SMOKE, Scenario, WINDOW, names};
+use crate::load::scenario::{
+    Case, FULL, Load, Protocol, SMOKE, SOURCES, Scenario, WINDOW, WS_OFFERS, WS_PEERS_A_TORRENT,
+    WS_WINDOW, names,
+};
 use crate::load::server::{Server, free_port, on_core};
 use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
+use crate::load::tls::Handshake;
 use crate::load::udp::{self, Mix, UdpLoad};
+use crate::load::websocket::{self, WsLoad};
 
 /// Use of the machine by others, in cores, that does not keep a run from starting.
 const QUIET_CORES_MAX: f64 = 0.05;
-
-/// Addresses that requests come from.
-const SOURCES: usize = 16;
 
 const NUM_WANT: u32 = 30;
 
@@ -51,6 +53,10 @@ pub(crate) enum Part {
     /// Both protocols, with few torrents only, and no memory.
     Small,
     Memory,
+    /// Only HTTP over TLS.
+    Https,
+    /// Only WebSocket.
+    Ws,
     /// Only the sweep: its clock can be moved.
     Aging,
     /// UDP or HTTP without swarms.
@@ -86,11 +92,17 @@ impl Tracker {
     }
 
     fn takes_part(&self, scenario: &Scenario) -> bool {
+        let protocol = scenario.protocol();
         match self.part {
-            Part::All => true,
-            Part::Udp | Part::UdpFloor => !scenario.is_http(),
-            Part::Http | Part::HttpFloor => scenario.is_http(),
-            Part::Small => scenario.torrents <= SMALL_TORRENTS_MAX,
+            Part::All => matches!(protocol, Protocol::Udp | Protocol::Http),
+            Part::Udp | Part::UdpFloor => protocol == Protocol::Udp,
+            Part::Http | Part::HttpFloor => protocol == Protocol::Http,
+            Part::Https => protocol == Protocol::Https,
+            Part::Ws => protocol == Protocol::Ws,
+            Part::Small => {
+                matches!(protocol, Protocol::Udp | Protocol::Http)
+                    && scenario.torrents <= SMALL_TORRENTS_MAX
+            }
             Part::Memory | Part::Aging => false,
         }
     }
@@ -187,6 +199,7 @@ impl Comparison {
             self.large(&mut results)?;
             self.scaling(&mut results)?;
             self.sweep(&mut results)?;
+            self.ws_idle(&mut results)?;
         }
         let goals = goals::summary(&results);
         Ok(format!("## Goals\n\n{goals}\n## Figures\n\n{}", results.tables))
@@ -203,23 +216,35 @@ impl Comparison {
         peers: u32,
         spread: Spread,
     ) -> Result<Population> {
+        self.population_of(torrents, peers, spread, SOURCES)
+    }
+
+    fn population_of(
+        &self,
+        torrents: u32,
+        peers: u32,
+        spread: Spread,
+        sources: usize,
+    ) -> Result<Population> {
         let torrents = (torrents / self.shrink).max(1);
-        let peers = (peers / self.shrink).max(torrents).max(SOURCES as u32);
-        Population::new(torrents, peers, spread, Sources::new(SOURCES)?)
+        let peers = (peers / self.shrink).max(torrents).max(sources as u32);
+        Population::new(torrents, peers, spread, Sources::new(sources)?)
     }
 
     /// Fills all trackers and runs all rounds of every load.
     fn scenario(&self, scenario: &Scenario, results: &mut Results) -> Result<()> {
         let wanted = |case: &&Case| self.smoke || self.wants(case.name);
         let cases: Vec<&Case> = scenario.cases.iter().filter(wanted).collect();
-        if cases.is_empty() {
+        let takes_part = |tracker: &&Tracker| tracker.takes_part(scenario);
+        if cases.is_empty() || !self.trackers.iter().any(|tracker| takes_part(&tracker)) {
             return Ok(());
         }
-        let population = self.population(scenario.torrents, scenario.peers, scenario.spread)?;
-        let (torrents, peers) = (scenario.torrents / self.shrink, population.peers());
+        let Scenario { torrents, peers, spread, .. } = *scenario;
+        let population = self.population_of(torrents, peers, spread, scenario.sources())?;
+        let (torrents, peers) = (torrents / self.shrink, population.peers());
         let about = format!("Torrents: {torrents}. Peers: {peers}.");
         let mut lineup = Lineup { about, runners: Vec::new(), failures: String::new() };
-        for tracker in self.trackers.iter().filter(|tracker| tracker.takes_part(scenario)) {
+        for tracker in self.trackers.iter().filter(takes_part) {
             match self.filled(tracker, scenario, &population) {
                 Ok(runner) => lineup.runners.push(runner),
                 Err(error) if lineup.runners.is_empty() => return Err(error),
@@ -236,7 +261,7 @@ impl Comparison {
         population: &'a Population,
     ) -> Result<Runner<'a>> {
         let mut runner = self.start(tracker, scenario.answered_peers, population)?;
-        self.fill(&mut runner, scenario.is_http())?;
+        self.fill(&mut runner, scenario.protocol())?;
         Ok(runner)
     }
 
@@ -283,15 +308,18 @@ impl Comparison {
     }
 
     /// Announces every peer once, unless nobody would keep them.
-    pub(crate) fn fill(&self, runner: &mut Runner<'_>, over_http: bool) -> Result<()> {
-        if runner.tracker.is_floor() {
+    ///
+    /// Over WebSocket peers are there as long as their connections, which belong to a load.
+    pub(crate) fn fill(&self, runner: &mut Runner<'_>, protocol: Protocol) -> Result<()> {
+        if runner.tracker.is_floor() || protocol == Protocol::Ws {
             return Ok(());
         }
         let start = monotonic_coarse_nanos();
         let (core, population) = (runner.generators.last().copied(), runner.population);
-        let counts = if over_http {
+        let counts = if protocol != Protocol::Udp {
             let load = HttpLoad {
                 num_want: FILL_NUM_WANT,
+                tls: (protocol == Protocol::Https).then_some(Handshake::Full),
                 ..self.http(runner, Reuse::KeepAlive, (1, 0), Pace::Closed)
             };
             on_core(core, || http::fill(&load, population))
@@ -379,9 +407,18 @@ impl Comparison {
                 let load = self.http(runner, reuse, (announces, scrapes), case.pace);
                 on_all(&runner.generators, || http::measure(&load, population))
             }
+            Load::Https(handshake) => {
+                let load = self.http(runner, Reuse::Never, (1, 0), case.pace);
+                let load = HttpLoad { tls: Some(handshake), ..load };
+                on_all(&runner.generators, || http::measure(&load, population))
+            }
+            Load::Ws { announces, scrapes } => {
+                let load = self.ws(runner, (announces, scrapes));
+                on_all(&runner.generators, || websocket::run(&load))
+            }
         };
         let figures = figures.with_context(|| format!("measuring {}", runner.name))?;
-        if figures.counts.announces == 0 {
+        if figures.counts.announces + figures.counts.relayed() == 0 {
             bail!("{} answered no announce well: {}", runner.name, figures.complaints());
         }
         Ok(figures)
@@ -418,6 +455,25 @@ impl Comparison {
             scrapes,
             num_want: NUM_WANT,
             check: runner.tracker.check(),
+            tls: None,
+            warm_up_secs: self.warm_up_secs(),
+            secs: self.secs,
+            server: Some(runner.server.pid()),
+        }
+    }
+
+    pub(crate) fn ws(&self, runner: &Runner<'_>, (announces, scrapes): (u32, u32)) -> WsLoad {
+        // As many as there are peers, and never more than a number of 24 bits.
+        let connections = runner.population.peers() as u32;
+        WsLoad {
+            target: runner.target,
+            connections,
+            torrents: (connections / WS_PEERS_A_TORRENT).max(1),
+            sources: SOURCES as u32,
+            window: WS_WINDOW.min(connections),
+            offers: WS_OFFERS,
+            announces,
+            scrapes,
             warm_up_secs: self.warm_up_secs(),
             secs: self.secs,
             server: Some(runner.server.pid()),
@@ -517,7 +573,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_tracker_has_a_scenario_or_a_fill() {
-        for part in [Part::All, Part::Udp, Part::Http, Part::Small, Part::Memory] {
+        let parts =
+            [Part::All, Part::Udp, Part::Http, Part::Https, Part::Ws, Part::Small, Part::Memory];
+        for part in parts {
             let tracker = Tracker::parse("a=b", part).unwrap();
             let measured = FULL.iter().any(|scenario| tracker.takes_part(scenario));
             assert!(measured || tracker.is_measured_for_memory());

@@ -14,6 +14,7 @@ use crate::load::clock;
 use crate::load::message::{Body, RESPONSE_BYTES_MAX, Request, Reuse, Writer, whole_body};
 use crate::load::population::{Peer, Sources};
 use crate::load::system::{disconnect, set_bind_without_port};
+use crate::load::tls::Tls;
 
 /// After how long a request counts as lost.
 pub(crate) const ANSWER_NANOS_MAX: u64 = 5_000_000_000;
@@ -49,6 +50,8 @@ pub(crate) struct Client<'a> {
     pub(crate) socket: Option<Socket>,
     /// A socket whose connection has ended, for the next one.
     spare: Option<Socket>,
+    /// Through which everything goes, if it does.
+    pub(crate) tls: Option<Tls>,
     pub(crate) asked: Request,
     pub(crate) due_nanos: u64,
     pub(crate) request: Vec<u8>,
@@ -57,7 +60,7 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(source: usize, peers: &'a [Peer]) -> Self {
+    pub(crate) fn new(source: usize, peers: &'a [Peer], tls: Option<Tls>) -> Self {
         Self {
             source: (Sources::address(source), 0).into(),
             peers,
@@ -66,6 +69,7 @@ impl<'a> Client<'a> {
             state: State::Idle,
             socket: None,
             spare: None,
+            tls,
             asked: Request::Announce(peers[0]),
             due_nanos: 0,
             request: Vec::new(),
@@ -121,15 +125,12 @@ impl<'a> Client<'a> {
         socket.connect(&target.into())?;
         socket.set_read_timeout(Some(Duration::from_nanos(ANSWER_NANOS_MAX)))?;
         let mut connection = TcpStream::from(socket);
-        connection.write_all(&self.request)?;
-        let mut received = 0;
-        loop {
-            match connection.read(&mut self.response[received..])? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                more => received += more,
-            }
-            if let Some(body) = whole_body(&self.response[..received]) {
-                return Ok(body);
+        match &mut self.tls {
+            None => ask(&mut connection, &self.request, &mut self.response[..]),
+            Some(tls) => {
+                tls.begin()?;
+                let mut stream = tls.waiting(&mut connection);
+                ask(&mut stream, &self.request, &mut self.response[..])
             }
         }
     }
@@ -145,6 +146,10 @@ impl<'a> Client<'a> {
             _ => {}
         }
         self.socket = Some(socket);
+        if let Some(tls) = &mut self.tls {
+            tls.begin()?;
+            tls.add(&self.request)?;
+        }
         self.send(false)
     }
 
@@ -161,7 +166,17 @@ impl<'a> Client<'a> {
         let Some(mut socket) = self.socket.as_ref() else {
             return Err(ErrorKind::NotConnected.into());
         };
-        self.state = match socket.write(&self.request) {
+        let sent = match &mut self.tls {
+            None => socket.write(&self.request),
+            Some(tls) => {
+                if kept {
+                    tls.add(&self.request)?;
+                }
+                // Whatever the socket takes later is sent when there is something to receive.
+                tls.flush(&mut socket).map(|()| self.request.len())
+            }
+        };
+        self.state = match sent {
             Ok(sent) if sent == self.request.len() => State::Waiting { kept },
             Ok(_) => return Err(ErrorKind::WriteZero.into()),
             Err(cause) if cause.kind() == ErrorKind::WouldBlock => State::Connecting,
@@ -178,7 +193,12 @@ impl<'a> Client<'a> {
             let Some(mut socket) = self.socket.as_ref() else {
                 return Err(ErrorKind::NotConnected.into());
             };
-            match socket.read(&mut self.response[self.received..]) {
+            let room = &mut self.response[self.received..];
+            let received = match &mut self.tls {
+                None => socket.read(room),
+                Some(tls) => tls.receive(&mut socket, room),
+            };
+            match received {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(more) => self.received += more,
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -201,6 +221,8 @@ impl<'a> Client<'a> {
         match socket.read(&mut self.response[..]) {
             Err(cause) if cause.kind() == ErrorKind::WouldBlock && clock::nanos() < until_nanos => {
             }
+            // The end of a TLS session.
+            Ok(1..) if self.tls.is_some() => self.await_end(until_nanos),
             Ok(0) if disconnect(socket).is_ok() => {
                 self.spare = self.socket.take();
                 self.state = State::Idle;
@@ -212,5 +234,29 @@ impl<'a> Client<'a> {
     pub(crate) fn abandon(&mut self) {
         self.socket = None;
         self.state = State::Idle;
+    }
+
+    /// Whether the connection goes on with the TLS session of an earlier one.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_resumed)
+    }
+}
+
+/// Sends a request and waits for the whole answer.
+fn ask(
+    stream: &mut (impl io::Read + io::Write),
+    request: &[u8],
+    response: &mut [u8],
+) -> io::Result<Result<Body, Wrong>> {
+    stream.write_all(request)?;
+    let mut received = 0;
+    loop {
+        match stream.read(&mut response[received..])? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            more => received += more,
+        }
+        if let Some(body) = whole_body(&response[..received]) {
+            return Ok(body);
+        }
     }
 }

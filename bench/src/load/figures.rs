@@ -20,10 +20,18 @@ pub(crate) struct Counts {
     pub(crate) connects: u64,
     pub(crate) announces: u64,
     pub(crate) scrapes: u64,
+    /// Offers that arrived at another WebSocket client.
+    pub(crate) offers: u64,
+    /// Answers that arrived at the WebSocket client that had offered.
+    pub(crate) answers_to_offers: u64,
+    /// Replies over WebSocket to those who sent something, beside what was relayed.
+    pub(crate) replies: u64,
     /// Peers in all answers together.
     pub(crate) peers: u64,
     /// Connections that requests were sent over; UDP has none.
     pub(crate) connections: u64,
+    /// Answers over connections that resumed a TLS session.
+    pub(crate) resumed: u64,
     /// Requests without an answer in time.
     pub(crate) lost: u64,
     /// Answers to requests that counted as lost.
@@ -38,8 +46,15 @@ impl Counts {
     }
 
     /// All answers but the wrong ones; one whose only fault are its peers was as much work.
+    ///
+    /// Over WebSocket it is what was relayed that counts, and replies are a part of its cost.
     pub(crate) fn answers(&self) -> u64 {
-        self.connects + self.announces + self.scrapes
+        self.connects + self.announces + self.scrapes + self.relayed()
+    }
+
+    /// Messages from one WebSocket client to another.
+    pub(crate) fn relayed(&self) -> u64 {
+        self.offers + self.answers_to_offers
     }
 
     pub(crate) fn wrong_total(&self) -> u64 {
@@ -56,8 +71,12 @@ impl Counts {
             connects: self.connects - earlier.connects,
             announces: self.announces - earlier.announces,
             scrapes: self.scrapes - earlier.scrapes,
+            offers: self.offers - earlier.offers,
+            answers_to_offers: self.answers_to_offers - earlier.answers_to_offers,
+            replies: self.replies - earlier.replies,
             peers: self.peers - earlier.peers,
             connections: self.connections - earlier.connections,
+            resumed: self.resumed - earlier.resumed,
             lost: self.lost - earlier.lost,
             late: self.late - earlier.late,
             wrong,
@@ -69,8 +88,12 @@ impl Counts {
         self.connects += other.connects;
         self.announces += other.announces;
         self.scrapes += other.scrapes;
+        self.offers += other.offers;
+        self.answers_to_offers += other.answers_to_offers;
+        self.replies += other.replies;
         self.peers += other.peers;
         self.connections += other.connections;
+        self.resumed += other.resumed;
         self.lost += other.lost;
         self.late += other.late;
         for (sum, more) in self.wrong.iter_mut().zip(other.wrong) {
@@ -215,15 +238,30 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = &self.counts;
-        writeln!(
-            f,
-            "answers      {:>12} ({} connects, {} announces, {} scrapes) in {:.2} s",
-            counts.answers(),
-            counts.connects,
-            counts.announces,
-            counts.scrapes,
-            self.secs
-        )?;
+        if counts.relayed() > 0 {
+            writeln!(
+                f,
+                "relayed      {:>12} ({} offers, {} answers) and {} replies in {:.2} s",
+                counts.answers(),
+                counts.offers,
+                counts.answers_to_offers,
+                counts.replies,
+                self.secs
+            )?;
+        } else {
+            writeln!(
+                f,
+                "answers      {:>12} ({} connects, {} announces, {} scrapes) in {:.2} s",
+                counts.answers(),
+                counts.connects,
+                counts.announces,
+                counts.scrapes,
+                self.secs
+            )?;
+        }
+        if counts.resumed > 0 {
+            writeln!(f, "resumed      {:>12} TLS sessions", counts.resumed)?;
+        }
         writeln!(f, "per second   {:>12.0}", self.answers_per_sec())?;
         if self.server_cpu_secs > 0.0 {
             writeln!(
@@ -234,7 +272,9 @@ impl fmt::Display for Figures {
                 self.server_resident_bytes as f64 / f64::from(1 << 20)
             )?;
         }
-        writeln!(f, "peers        {:>12.2} per announce", self.peers_per_announce())?;
+        if counts.peers > 0 {
+            writeln!(f, "peers        {:>12.2} per announce", self.peers_per_announce())?;
+        }
         writeln!(
             f,
             "lost         {:>12} in the window, {} before; {} answers late",

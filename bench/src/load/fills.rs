@@ -1,17 +1,22 @@
-//! Memory: every tracker filled in every shape, and by how much each one grew.
+//! Memory: every tracker filled in every shape or left alone by many connections, and by how much
+//! each one grew.
 //!
 //! The shapes are in `scenario`.
 
 use anyhow::{Context as _, Result};
 use skep_net::clock::monotonic_coarse_nanos;
 
-use crate::load::compare::{Comparison, Tracker, not_measured, secs_since};
+use crate::load::compare::{Comparison, Part, Tracker, not_measured, secs_since};
 use crate::load::goals::Results;
 use crate::load::pace::Pace;
-use crate::load::scenario::{MEMORY, SHAPES};
+use crate::load::population::{SOURCES_MAX, Spread};
+use crate::load::scenario::{
+    MEMORY, SHAPES, WS_IDLE, WS_IDLE_CONNECTIONS, WS_PEERS_A_TORRENT, WS_QUIET_SECS,
+};
 use crate::load::server::on_core;
 use crate::load::table;
 use crate::load::udp::{self, Mix, UdpLoad};
+use crate::load::websocket::{self, WsLoad};
 
 impl Comparison {
     /// Fills every tracker in every shape once.
@@ -29,6 +34,34 @@ impl Comparison {
         }
         let table = table::memory(SHAPES, &results.memory);
         results.tables.push_str(&format!("### Memory, bytes a peer\n\n{table}{failures}"));
+        Ok(())
+    }
+
+    /// Opens connections to every tracker that speaks WebSocket and leaves them alone.
+    pub(super) fn ws_idle(&self, results: &mut Results) -> Result<()> {
+        let mut trackers =
+            self.trackers.iter().filter(|tracker| tracker.part == Part::Ws).peekable();
+        if !self.wants(WS_IDLE) || trackers.peek().is_none() {
+            return Ok(());
+        }
+        let peers = WS_IDLE_CONNECTIONS;
+        let population = self.population(peers / WS_PEERS_A_TORRENT, peers, Spread::Even)?;
+        let mut failures = String::new();
+        for tracker in trackers {
+            let idle = self.start(tracker, 0, &population).and_then(|runner| {
+                // More addresses than for a load, for trackers with a limit for each.
+                let sources = SOURCES_MAX as u32;
+                let load = WsLoad { sources, ..self.ws(&runner, (1, 0)) };
+                on_core(runner.generators.last().copied(), || websocket::idle(&load, WS_QUIET_SECS))
+            });
+            match idle {
+                Ok(idle) => results.idle.push((tracker.name.clone(), idle)),
+                Err(error) if results.idle.is_empty() => return Err(error),
+                Err(error) => failures.push_str(&not_measured(&tracker.name, &error)),
+            }
+        }
+        let table = table::idle(&results.idle);
+        results.tables.push_str(&format!("### Idle WebSocket connections\n\n{table}{failures}"));
         Ok(())
     }
 

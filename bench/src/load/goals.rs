@@ -4,6 +4,7 @@
 
 use crate::load::scenario::{FEW, LARGE, MANY, ONE_WORKER, SCALING, SHAPES};
 use crate::load::table::{Range, Row, Sweep, head, line, mean};
+use crate::load::websocket::Idle;
 
 /// Names of the trackers in goals, as the command line gives them.
 const AQUATIC: &str = "aquatic_udp, io_uring";
@@ -22,6 +23,8 @@ pub(crate) struct Results {
     /// Bytes a peer for each tracker: all fills of every shape.
     pub(crate) memory: Vec<(String, Vec<Vec<f64>>)>,
     pub(crate) sweeps: Vec<Sweep>,
+    /// Memory of idle WebSocket connections for each tracker.
+    pub(crate) idle: Vec<(String, Idle)>,
 }
 
 impl Results {
@@ -44,6 +47,8 @@ enum Source {
     Memory { tracker: &'static str, shape: usize },
     /// Milliseconds to the 99.99th percentile of answers during a sweep.
     Pause,
+    /// Bytes of an idle WebSocket connection.
+    Idle { tracker: &'static str },
 }
 
 enum Limit {
@@ -78,6 +83,8 @@ const fn memory(tracker: &'static str, shape: usize, bytes_max: f64) -> Goal {
 
 const UDP: &str = "UDP answers per server CPU second";
 const RANK: (&str, &str) = ("udp-rank", "udp-rank");
+const RELAYED: &str = "WebSocket messages relayed per server CPU second";
+const RELAY: (&str, &str) = ("ws-relay", "ws-relay");
 
 const GOALS: &[Goal] = &[
     ratio(UDP, RANK, AQUATIC, Limit::AtLeast(1.15)),
@@ -114,6 +121,14 @@ const GOALS: &[Goal] = &[
         limit: Limit::AtMost(5.0),
         source: Source::Pause,
     },
+    ratio(RELAYED, RELAY, "aquatic_ws", Limit::AtLeast(1.5)),
+    ratio(RELAYED, RELAY, "bittorrent-tracker", Limit::AtLeast(5.0)),
+    Goal {
+        what: "bytes of an idle WebSocket connection",
+        against: WITH_IDS,
+        limit: Limit::AtMost(4096.0),
+        source: Source::Idle { tracker: WITH_IDS },
+    },
     ratio(
         "UDP answers per server CPU second with 2 workers",
         (SCALING.name, SCALING.name),
@@ -139,6 +154,10 @@ impl Goal {
                 let (_, fills) = results.memory.iter().find(|(name, _)| name == tracker)?;
                 Some(Range::of(vec![mean(fills.get(shape)?)]))
             }
+            Source::Idle { tracker } => {
+                let (_, idle) = results.idle.iter().find(|(name, _)| name == tracker)?;
+                Some(Range::of(vec![idle.bytes()]))
+            }
             Source::Pause if results.sweeps.is_empty() => None,
             Source::Pause => {
                 let pauses = results.sweeps.iter().map(Sweep::pause_ms);
@@ -151,6 +170,7 @@ impl Goal {
     fn line(&self, results: &Results) -> String {
         let decimals = match self.source {
             Source::Memory { .. } => 1,
+            Source::Idle { .. } => 0,
             _ => 2,
         };
         let (goal, is_reached): (String, fn(f64, f64) -> bool) = match self.limit {

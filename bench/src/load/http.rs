@@ -18,6 +18,7 @@ use crate::load::message::{Body, Request, Reuse, Writer};
 use crate::load::pace::{Pace, Rest, Schedule};
 use crate::load::population::Population;
 use crate::load::system::{PreciseSleep, Waiter, look_away};
+use crate::load::tls::{Handshake, Tls};
 
 /// How long a tracker may keep a connection that it was asked to close and did not say it would.
 const UNANNOUNCED_NANOS_MAX: u64 = 2_000_000;
@@ -35,6 +36,8 @@ pub(crate) struct HttpLoad {
     pub(crate) scrapes: u32,
     pub(crate) num_want: u32,
     pub(crate) check: Check,
+    /// Over TLS, with this kind of handshakes.
+    pub(crate) tls: Option<Handshake>,
     /// Load before the window is timed.
     pub(crate) warm_up_secs: f64,
     pub(crate) secs: f64,
@@ -99,7 +102,8 @@ impl<'a> Generator<'a> {
         let mut clients = Vec::new();
         for (source, peers) in population.lists.iter().enumerate() {
             ensure!(!peers.is_empty(), "there are more sources than peers");
-            clients.push(Client::new(source, peers));
+            let tls = load.tls.map(Tls::new).transpose()?;
+            clients.push(Client::new(source, peers, tls));
         }
         let writer = Writer::new(population.sources, load.num_want, load.target);
         let mut judge = Judge::new(population.sources, load.num_want, load.check);
@@ -321,6 +325,8 @@ impl<'a> Generator<'a> {
         if let Err(wrong) = judged {
             self.counts.note(wrong);
         }
+        let client = &mut self.clients[index];
+        self.counts.resumed += u64::from(client.is_resumed());
         let Ok(Body { kept, .. }) = body else {
             return client.abandon();
         };

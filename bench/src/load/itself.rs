@@ -10,7 +10,7 @@ use crate::load::pace::Pace;
 use crate::load::population::{Population, Spread};
 use crate::load::scenario::{
     CALM_SECS, Case, FLOOR_SCALING, HALF, LARGE, LARGE_PEERS_A_TORRENT, LARGE_TORRENTS, ONE_WORKER,
-    SCALING, SCALING_ANSWERED_PEERS, SCALING_PEERS, SWEEP, SWEEP_SECS, SWEEPS_MAX, SWEPT,
+    Protocol, SCALING, SCALING_ANSWERED_PEERS, SCALING_PEERS, SWEEP, SWEEP_SECS, SWEEPS_MAX, SWEPT,
     SWEPT_AFTER_SECS, TWO_WORKERS, WINDOW,
 };
 use crate::load::server::{Server, on_core};
@@ -37,7 +37,7 @@ impl Comparison {
         for ((name, _), population) in LARGE_TORRENTS.iter().zip(&populations) {
             let runner = self.start(tracker, 0, population)?;
             let mut runner = Runner { name: (*name).to_owned(), ..runner };
-            self.fill(&mut runner, false)?;
+            self.fill(&mut runner, Protocol::Udp)?;
             lineup.runners.push(runner);
         }
         self.case(&LARGE, &mut lineup, results)
@@ -81,7 +81,7 @@ impl Comparison {
                 window: WINDOW * workers / 2,
                 ..self.runner(tracker, server, port, &population)
             };
-            self.fill(&mut runner, false)?;
+            self.fill(&mut runner, Protocol::Udp)?;
             lineup.runners.push(runner);
         }
         self.case(case, &mut lineup, results)
@@ -103,7 +103,7 @@ impl Comparison {
         let mut runner = self.runner(tracker, server, port, &population);
         let mut pace = None;
         for _ in 0..self.rounds.min(SWEEPS_MAX) {
-            self.fill(&mut runner, false)?;
+            self.fill(&mut runner, Protocol::Udp)?;
             self.wait_for_quiet()?;
             let pace = match pace {
                 Some(pace) => pace,

@@ -26,7 +26,9 @@ mod server;
 mod source;
 mod system;
 mod table;
+mod tls;
 mod udp;
+mod websocket;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,14 +45,15 @@ use crate::load::message::Reuse;
 use crate::load::mmsg::SEGMENTS_MAX;
 use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread, info_hash};
-use crate::load::scenario::WINDOW;
+use crate::load::scenario::{WINDOW, WS_OFFERS, WS_WINDOW};
 use crate::load::server::Server;
 use crate::load::udp::{Mix, UdpLoad};
+use crate::load::websocket::WsLoad;
 
 const USAGE: &str = "\
-usage: skep-bench udp|http|null|hashes|skep|compare [--flag=value ...]
+usage: skep-bench udp|http|ws|null|hashes|skep|compare [--flag=value ...]
 
-udp, http: load a running tracker
+udp, http, ws: load a running tracker
   --target=127.0.0.1:1337   where it listens
   --server-pid=N            its process, to account for what it uses
   --torrents=1000 --peers=20000 --spread=rank|even --sources=16
@@ -64,6 +67,14 @@ udp only
   --segments=64             requests that the kernel gets as one message to cut up; 1 for none
 http only
   --keep-alive=true|false   one connection for each source, or a new one for each request
+  --tls=full|resumed        over TLS, each connection with a whole handshake or by the last session
+ws only, in a closed loop, with neither of --peers, --spread and --num-want
+  --connections=8192        each with one peer
+  --torrents=256 --window=256
+                            announces under way
+  --offers=5                in each announce
+  --idle=N                  measure the memory of so many connections that do nothing, instead
+  --quiet-secs=1            how long they do that before
 
 null udp, null http: answer with constants, by the system calls of skep
   --port=1337 --peers=30    peers in the answer to an announce
@@ -82,6 +93,8 @@ compare: trackers in turn, server and generator each on a core of its own
                             the same for one that answers only one of them
   --small-tracker=          the same for one that cannot hold a million torrents
   --memory-tracker=         the same for one of which only the memory is measured
+  --https-tracker=, --ws-tracker=
+                            the same for one that is asked over TLS or WebSocket only
   --aging-tracker=          the same for one as started by skep-bench skep, for the sweep
   --only=NAME[,NAME]        some measurements instead of all
   --port=7969 --rounds=5 --secs=3 --smoke=true|false
@@ -98,6 +111,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<()> {
     match mode.as_deref() {
         Some("udp") => load(udp(Arguments::new(words)?)?),
         Some("http") => load(http(Arguments::new(words)?)?),
+        Some("ws") => ws(Arguments::new(words)?),
         Some("null") => {
             let protocol = words.next();
             null(protocol.as_deref(), Arguments::new(words)?)
@@ -155,12 +169,36 @@ fn http(mut arguments: Arguments) -> Result<Figures> {
         scrapes: arguments.or("scrapes", 0)?,
         num_want: arguments.or("num-want", 30)?,
         check: arguments.or("check", Check::Full)?,
+        tls: arguments.optional("tls")?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
         secs: arguments.or("secs", 5.0)?,
         server: arguments.optional("server-pid")?,
     };
     arguments.finish()?;
     http::run(&load, &population)
+}
+
+fn ws(mut arguments: Arguments) -> Result<()> {
+    let idle: Option<u32> = arguments.optional("idle")?;
+    let quiet_secs = arguments.or("quiet-secs", 1.0)?;
+    let load = WsLoad {
+        target: arguments.or("target", default_target())?,
+        connections: idle.map_or_else(|| arguments.or("connections", 8192), Ok)?,
+        torrents: arguments.or("torrents", 256)?,
+        sources: arguments.or("sources", 16)?,
+        window: arguments.or("window", WS_WINDOW)?,
+        offers: arguments.or("offers", WS_OFFERS)?,
+        announces: arguments.or("announces", 1)?,
+        scrapes: arguments.or("scrapes", 0)?,
+        warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
+        secs: arguments.or("secs", 5.0)?,
+        server: arguments.optional("server-pid")?,
+    };
+    arguments.finish()?;
+    if idle.is_none() {
+        return self::load(websocket::run(&load)?);
+    }
+    Ok(writeln!(std::io::stdout(), "{}", websocket::idle(&load, quiet_secs)?)?)
 }
 
 fn pace(arguments: &mut Arguments) -> Result<Pace> {
@@ -205,6 +243,8 @@ fn compare(mut arguments: Arguments) -> Result<()> {
         ("http-tracker", Part::Http),
         ("small-tracker", Part::Small),
         ("memory-tracker", Part::Memory),
+        ("https-tracker", Part::Https),
+        ("ws-tracker", Part::Ws),
         ("aging-tracker", Part::Aging),
     ];
     let mut trackers = Vec::new();

@@ -5,16 +5,39 @@
 use crate::load::message::Reuse;
 use crate::load::pace::Pace;
 use crate::load::population::Spread;
+use crate::load::tls::Handshake;
 use crate::load::udp::Mix;
 
 /// Requests under way from each source in the closed loop over UDP.
 pub(crate) const WINDOW: usize = 32;
 
+/// Addresses that requests come from, where a load needs no more.
+pub(crate) const SOURCES: usize = 16;
+
 /// How the trackers are loaded.
 #[derive(Clone, Copy)]
 pub(crate) enum Load {
     Udp(Mix),
-    Http { reuse: Reuse, announces: u32, scrapes: u32 },
+    Http {
+        reuse: Reuse,
+        announces: u32,
+        scrapes: u32,
+    },
+    /// A new connection for each announce.
+    Https(Handshake),
+    Ws {
+        announces: u32,
+        scrapes: u32,
+    },
+}
+
+/// What a tracker must speak for a scenario.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Udp,
+    Http,
+    Https,
+    Ws,
 }
 
 /// One population, announced to every tracker once, and the loads that follow.
@@ -28,8 +51,25 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    pub(crate) fn is_http(&self) -> bool {
-        self.cases.iter().any(|case| matches!(case.load, Load::Http { .. }))
+    /// How many addresses the peers come from.
+    pub(crate) fn sources(&self) -> usize {
+        match self.cases[0].load {
+            // Where a tracker waits for its clients' acknowledgements, more of them keep it busy.
+            Load::Https(Handshake::Full) => 128,
+            // aquatic_http keeps 256 sessions, two for each connection.
+            Load::Https(Handshake::Resumed) => 64,
+            _ => SOURCES,
+        }
+    }
+
+    /// What all loads of the scenario are over.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self.cases[0].load {
+            Load::Udp(_) => Protocol::Udp,
+            Load::Http { .. } => Protocol::Http,
+            Load::Https(_) => Protocol::Https,
+            Load::Ws { .. } => Protocol::Ws,
+        }
     }
 }
 
@@ -45,7 +85,15 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn is_http(&self) -> bool {
-        matches!(self.load, Load::Http { .. })
+        matches!(self.load, Load::Http { .. } | Load::Https(_))
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        matches!(self.load, Load::Https(_))
+    }
+
+    pub(crate) fn is_ws(&self) -> bool {
+        matches!(self.load, Load::Ws { .. })
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -59,11 +107,12 @@ const HALF_CONNECTS: Load = Load::Udp(HALF);
 /// What has a form of its own, by the names of the command line.
 pub(crate) const MEMORY: &str = "memory";
 pub(crate) const SWEEP: &str = "sweep";
+pub(crate) const WS_IDLE: &str = "ws-idle";
 
 /// Every name of the command line.
 pub(crate) fn names() -> Vec<&'static str> {
     let cases = FULL.iter().flat_map(|scenario| scenario.cases);
-    let own = [MEMORY, LARGE.name, SWEEP, SCALING.name, FLOOR_SCALING.name];
+    let own = [MEMORY, LARGE.name, SWEEP, SCALING.name, FLOOR_SCALING.name, WS_IDLE];
     cases.map(|case| case.name).chain(own).collect()
 }
 
@@ -144,7 +193,56 @@ pub(crate) const FULL: &[Scenario] = &[
             },
         ],
     },
+    Scenario {
+        torrents: 2000,
+        peers: 40_000,
+        spread: Spread::Rank,
+        answered_peers: 24,
+        cases: &[Case {
+            name: "https-full",
+            title: "HTTPS, a new connection for each announce, full handshakes",
+            load: Load::Https(Handshake::Full),
+            pace: Pace::Closed,
+        }],
+    },
+    Scenario {
+        torrents: 2000,
+        peers: 40_000,
+        spread: Spread::Rank,
+        answered_peers: 24,
+        cases: &[Case {
+            name: "https-resumed",
+            title: "HTTPS, a new connection for each announce, resumed sessions",
+            load: Load::Https(Handshake::Resumed),
+            pace: Pace::Closed,
+        }],
+    },
+    Scenario {
+        torrents: WS_CONNECTIONS / WS_PEERS_A_TORRENT,
+        peers: WS_CONNECTIONS,
+        spread: Spread::Even,
+        answered_peers: 0,
+        cases: &[Case {
+            name: "ws-relay",
+            title: "WebSocket, announces with five offers, all of which are answered",
+            load: Load::Ws { announces: 1, scrapes: 0 },
+            pace: Pace::Closed,
+        }],
+    },
 ];
+
+/// Connections over WebSocket, each with one peer.
+const WS_CONNECTIONS: u32 = 8192;
+pub(crate) const WS_PEERS_A_TORRENT: u32 = 32;
+/// Announces under way over WebSocket.
+pub(crate) const WS_WINDOW: u32 = 256;
+/// Offers of an announce: as many as WebTorrent sends.
+pub(crate) const WS_OFFERS: u32 = 5;
+
+/// Connections that do nothing; a process on many systems may have 20,000 files.
+pub(crate) const WS_IDLE_CONNECTIONS: u32 = 16_384;
+/// How long they do that before memory is read.
+pub(crate) const WS_QUIET_SECS: f64 = 2.0;
 
 /// Small enough for every test run; what it shows is that answers are right.
 pub(crate) const SMOKE: &[Scenario] = &[
@@ -187,6 +285,38 @@ pub(crate) const SMOKE: &[Scenario] = &[
                 pace: Pace::Open { per_sec: 1000.0 },
             },
         ],
+    },
+    Scenario {
+        torrents: 100,
+        peers: 2000,
+        spread: Spread::Rank,
+        answered_peers: 24,
+        cases: &[
+            Case {
+                name: "https-full",
+                title: "HTTPS, full handshakes",
+                load: Load::Https(Handshake::Full),
+                pace: Pace::Closed,
+            },
+            Case {
+                name: "https-resumed",
+                title: "HTTPS, resumed sessions",
+                load: Load::Https(Handshake::Resumed),
+                pace: Pace::Closed,
+            },
+        ],
+    },
+    Scenario {
+        torrents: 512 / WS_PEERS_A_TORRENT,
+        peers: 512,
+        spread: Spread::Even,
+        answered_peers: 0,
+        cases: &[Case {
+            name: "ws",
+            title: "WebSocket, announces with offers, answers and scrapes",
+            load: Load::Ws { announces: 3, scrapes: 1 },
+            pace: Pace::Closed,
+        }],
     },
 ];
 

@@ -103,10 +103,22 @@ impl Poller {
     /// # Errors
     /// The cause given by the system; a signal is none.
     pub(crate) fn wait(&mut self) -> io::Result<usize> {
+        self.wait_for(-1)
+    }
+
+    /// Returns how many sockets have something to receive right now, a part of them if all are many.
+    ///
+    /// # Errors
+    /// As [`Poller::wait`].
+    pub(crate) fn poll(&mut self) -> io::Result<usize> {
+        self.wait_for(0)
+    }
+
+    fn wait_for(&mut self, patience_ms: libc::c_int) -> io::Result<usize> {
         let (epoll, room) = (self.epoll.as_raw_fd(), EVENTS_MAX as libc::c_int);
         // SAFETY: the room for events is owned by `self`, borrowed until the call returns, and as
         // long as stated.
-        let ready = unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, -1) };
+        let ready = unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, patience_ms) };
         usize::try_from(ready).or_else(|_| match io::Error::last_os_error() {
             cause if cause.kind() == io::ErrorKind::Interrupted => Ok(0),
             cause => Err(cause),

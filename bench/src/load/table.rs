@@ -4,6 +4,7 @@
 
 use crate::load::figures::Figures;
 use crate::load::scenario::{Case, Shape};
+use crate::load::websocket::Idle;
 
 /// Use of the machine by others, in cores, that makes a run worthless.
 pub(crate) const DISTURBED_CORES_MIN: f64 = 0.1;
@@ -69,12 +70,17 @@ impl Range {
 /// A column: its head and what it says of a row, given the first row.
 type Column = (&'static str, fn(&Row, &Row) -> String);
 
+const ANSWERS: Column = ("answers per server CPU second: median (min, max)", |row, _| {
+    row.each(Figures::answers_per_server_cpu_sec).show(0)
+});
+
+/// The same of what only passes through a tracker.
+const RELAYED: Column =
+    ("offers and answers relayed per server CPU second: median (min, max)", ANSWERS.1);
+
 const SPEED: &[Column] = &[
-    ("answers per server CPU second: median (min, max)", |row, _| {
-        row.each(Figures::answers_per_server_cpu_sec).show(0)
-    }),
     ("the first is x times as fast: median (min, max)", |row, first| first.ratios_to(row).show(2)),
-    ("answers per second", |row, _| format!("{:.0}", row.median(Figures::answers_per_sec))),
+    ("the same per second", |row, _| format!("{:.0}", row.median(Figures::answers_per_sec))),
     ("server core busy", |row, _| {
         format!("{:.0} %", row.median(|figures| figures.server_cpu_secs / figures.secs) * 100.0)
     }),
@@ -104,11 +110,26 @@ const HTTP: &[Column] = &[("requests per connection", |row, _| {
     )
 })];
 
+const HTTPS: &[Column] = &[("sessions resumed", |row, _| {
+    let share = |figures: &Figures| {
+        figures.counts.resumed as f64 / figures.counts.connections.max(1) as f64
+    };
+    format!("{:.0} %", row.median(share) * 100.0)
+})];
+
+const WS: &[Column] = &[("replies for each message relayed", |row, _| {
+    let share =
+        |figures: &Figures| figures.counts.replies as f64 / figures.counts.relayed().max(1) as f64;
+    format!("{:.2}", row.median(share))
+})];
+
+const PEERS: &[Column] =
+    &[("peers per announce", |row, _| format!("{:.2}", row.median(Figures::peers_per_announce)))];
+
 const REST: &[Column] = &[
     ("resident MiB", |row, _| {
         format!("{:.0}", row.median(|figures| figures.server_resident_bytes as f64 / 1_048_576.0))
     }),
-    ("peers per announce", |row, _| format!("{:.2}", row.median(Figures::peers_per_announce))),
     ("lost", |row, _| format!("{:.3} %", row.each(Figures::loss).max * 100.0)),
     ("wrong", |row, _| row.wrong().to_string()),
     ("generator CPU, us per answer", |row, _| format!("{:.2}", row.median(Figures::own_cpu_us))),
@@ -120,13 +141,18 @@ pub(crate) fn speed(case: &Case, rows: &[Row]) -> String {
     let Some(first) = rows.first() else {
         return String::new();
     };
-    let mut columns = SPEED.to_vec();
+    let mut columns = vec![if case.is_ws() { RELAYED } else { ANSWERS }];
+    columns.extend(SPEED);
     if case.is_open() {
         columns.extend(LATENCY);
     }
     if case.is_http() {
         columns.extend(HTTP);
     }
+    if case.is_https() {
+        columns.extend(HTTPS);
+    }
+    columns.extend(if case.is_ws() { WS } else { PEERS });
     columns.extend(REST);
     let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
     let mut lines = head("tracker".to_owned(), heads);
@@ -220,6 +246,21 @@ fn sweep_line(name: String, figures: &Figures, peers: [u64; 3]) -> String {
     cells.push(figures.wrong_total().to_string());
     cells.extend(peers.map(|peers| peers.to_string()));
     line(name, cells)
+}
+
+/// The table of idle WebSocket connections.
+pub(crate) fn idle(rows: &[(String, Idle)]) -> String {
+    let heads = ["connections", "bytes a connection", "resident MiB"];
+    let mut lines = head("tracker".to_owned(), heads.map(str::to_owned).to_vec());
+    for (name, idle) in rows {
+        let cells = vec![
+            idle.connections.to_string(),
+            format!("{:.0}", idle.bytes()),
+            format!("{:.0}", idle.resident_bytes as f64 / 1_048_576.0),
+        ];
+        lines.push(line(name.clone(), cells));
+    }
+    lines.join("\n") + "\n\n"
 }
 
 /// The table of memory: for each tracker the bytes a peer of every fill, shape by shape.
