@@ -1,19 +1,21 @@
-//! The scenario scripts of `tests/scenarios`, played over UDP and HTTP sockets.
+//! The scenario scripts of `tests/scenarios`, played over UDP, HTTP and WebSocket.
 //!
 //! What a script means is read and judged by the engine's test tools, as where they run without
 //! sockets; here is only the way of a request and of time.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use skep_engine::testing::scenario::{Client, Script, Target, Torrent, Transport, run};
 use skep_engine::testing::wire::{Answer, Seen};
-use skep_proto::{AnnounceRequest, InfoHash};
+use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant};
 use tempfile::TempDir;
 
-use crate::support::{self, HttpClient, Tracker, UdpClient, of_project};
+use crate::support::websocket::{Browser, announce, binary, offers};
+use crate::support::{self, HttpClient, Tracker, UdpClient, of_project, wait_until};
 
 #[test]
 fn scenarios_hold_over_udp_sockets() {
@@ -23,6 +25,19 @@ fn scenarios_hold_over_udp_sockets() {
 #[test]
 fn scenarios_hold_over_http_sockets() {
     play_all(Transport::Http);
+}
+
+#[test]
+fn scenarios_hold_for_browsers() {
+    let scripts = scripts();
+    let of_browsers: Vec<_> = scripts.iter().filter(|script| script.browsers).collect();
+    assert!(of_browsers.len() > scripts.len() / 3, "many scripts make sense for browsers");
+    let failures: Vec<_> = of_browsers
+        .iter()
+        .filter_map(|script| run(script, &mut Browsers::new(script)).err())
+        .map(|failure| failure.to_string())
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 fn play_all(transport: Transport) {
@@ -65,32 +80,32 @@ struct Sockets<'a> {
     _folder: TempDir,
 }
 
+/// Starts a tracker with the settings and lists of a script, which are in the folder.
+fn tracker(script: &Script) -> (Tracker, TempDir) {
+    let folder = support::folder();
+    let list = |name: &str, on_it: fn(&Torrent) -> bool| {
+        let torrents = script.torrents.iter().filter(|torrent| on_it(torrent));
+        let lines: Vec<_> = torrents.map(|torrent| torrent.info_hash.to_string()).collect();
+        let file = folder.path().join(name);
+        fs::write(&file, lines.join("\n")).unwrap();
+        format!("{:?}", file.display().to_string())
+    };
+    let mut config = String::new();
+    for setting in &script.settings {
+        config += &format!("{} = {}\n", setting.key, setting.value);
+    }
+    config += &format!("access.torrents_file = {}\n", list("torrents", |one| one.listed));
+    config += &format!("access.torrents_deny_file = {}\n", list("denied", |one| one.denied));
+    let file = folder.path().join("skep.toml");
+    fs::write(&file, config).unwrap();
+    (Tracker::start(&[&format!("--config={}", file.display())]), folder)
+}
+
 impl<'a> Sockets<'a> {
     fn new(script: &'a Script, transport: Transport) -> Self {
-        let folder = support::folder();
-        let list = |name: &str, on_it: fn(&Torrent) -> bool| {
-            let torrents = script.torrents.iter().filter(|torrent| on_it(torrent));
-            let lines: Vec<_> = torrents.map(|torrent| torrent.info_hash.to_string()).collect();
-            let file = folder.path().join(name);
-            fs::write(&file, lines.join("\n")).unwrap();
-            format!("{:?}", file.display().to_string())
-        };
-        let mut config = String::new();
-        for setting in &script.settings {
-            config += &format!("{} = {}\n", setting.key, setting.value);
-        }
-        config += &format!("access.torrents_file = {}\n", list("torrents", |one| one.listed));
-        config += &format!("access.torrents_deny_file = {}\n", list("denied", |one| one.denied));
-        let file = folder.path().join("skep.toml");
-        fs::write(&file, config).unwrap();
-        Self {
-            script,
-            transport,
-            tracker: Tracker::start(&[&format!("--config={}", file.display())]),
-            udp: BTreeMap::new(),
-            http: BTreeMap::new(),
-            _folder: folder,
-        }
+        let (tracker, folder) = tracker(script);
+        let (udp, http) = (BTreeMap::new(), BTreeMap::new());
+        Self { script, transport, tracker, udp, http, _folder: folder }
     }
 
     fn udp(&mut self, ip: IpAddr) -> &mut UdpClient {
@@ -124,6 +139,114 @@ impl Target for Sockets<'_> {
     }
 
     fn advance(&mut self, secs: u32) {
+        self.tracker.advance(secs);
+    }
+}
+
+/// A tracker with the settings of a script, and the connections of browsers by name.
+struct Browsers<'a> {
+    script: &'a Script,
+    /// Gone before the tracker, which would wait for them to end.
+    open: BTreeMap<String, Browser>,
+    tracker: Tracker,
+    _folder: TempDir,
+}
+
+/// Silence after which connections are gone, and more than any script has between two announces.
+const SILENCE_SECS: u32 = 300;
+
+impl<'a> Browsers<'a> {
+    fn new(script: &'a Script) -> Self {
+        let (tracker, folder) = tracker(script);
+        Self { script, tracker, open: BTreeMap::new(), _folder: folder }
+    }
+
+    fn ask(&mut self, name: &str, ip: IpAddr, message: &Value) -> Result<Value, String> {
+        let to = self.tracker.http();
+        let browser = self.open.entry(name.to_owned());
+        let browser = browser.or_insert_with(|| Browser::connect_from(ip, to));
+        let answer = browser.ask(message);
+        match answer["failure reason"].as_str() {
+            None => Ok(answer),
+            Some(text) => Err(text.to_owned()),
+        }
+    }
+
+    /// Who was handed an offer.
+    fn handed(&mut self) -> Vec<SocketAddr> {
+        let nothing = json!({"action": "scrape", "info_hash": []});
+        let mut peers = Vec::new();
+        for (name, browser) in &mut self.open {
+            let mut heard = browser.ask(&nothing);
+            while heard["action"] != "scrape" {
+                let client = self.script.clients.iter().find(|client| client.name == *name);
+                let client = client.expect("browsers are clients of the script");
+                let ip = self.script.loopback_ip(client);
+                peers.push(SocketAddr::new(ip, client.address.port()));
+                heard = browser.hear();
+            }
+        }
+        peers
+    }
+}
+
+impl Target for Browsers<'_> {
+    fn ip_of(&self, client: &Client) -> IpAddr {
+        self.script.loopback_ip(client)
+    }
+
+    fn announce(&mut self, client: &Client, request: &AnnounceRequest) -> Result<Answer, String> {
+        let event = match request.event {
+            AnnounceEvent::None => "update",
+            AnnounceEvent::Started => "started",
+            AnnounceEvent::Completed => "completed",
+            AnnounceEvent::Stopped => "stopped",
+            AnnounceEvent::Paused => "paused",
+        };
+        let mut message = json!({
+            "left": request.left_bytes, "event": event, "offers": offers(&client.name, 20),
+        });
+        if let NumWant::Count(count) = request.num_want {
+            message["numwant"] = count.into();
+        }
+        let message = announce(&request.info_hash, &request.peer_id, message);
+        let answer = self.ask(&client.name, self.ip_of(client), &message)?;
+        let count = |key: &str| u32::try_from(answer[key].as_u64().unwrap()).unwrap();
+        let seen = Seen {
+            seeders: count("complete"),
+            incomplete: count("incomplete"),
+            partial_seeds: None,
+            completions: None,
+        };
+        let (peers, interval_secs) = (self.handed(), count("interval"));
+        Ok(Answer { seen, peers, interval_secs, interval_min_secs: None })
+    }
+
+    fn scrape(&mut self, info_hashes: &[InfoHash]) -> Result<Vec<Seen>, String> {
+        let names: Vec<_> = info_hashes.iter().map(|hash| binary(hash.as_bytes())).collect();
+        let message = json!({"action": "scrape", "info_hash": names});
+        // In a connection of its own, so that nobody who announces is heard.
+        let mut browser = self.tracker.browser();
+        let answer = browser.ask(&message);
+        let seen = |name: &String| {
+            let count = |key: &str| answer["files"][name][key].as_u64().unwrap() as u32;
+            Seen {
+                seeders: count("complete"),
+                incomplete: count("incomplete"),
+                partial_seeds: None,
+                completions: Some(count("downloaded")),
+            }
+        };
+        Ok(names.iter().map(seen).collect())
+    }
+
+    fn advance(&mut self, secs: u32) {
+        if secs > SILENCE_SECS {
+            self.open.clear();
+            wait_until("every connection has ended", || {
+                self.tracker.metric("skep_websocket_connections") == 0
+            });
+        }
         self.tracker.advance(secs);
     }
 }

@@ -43,6 +43,8 @@ pub struct Script {
     pub transport: Option<Transport>,
     /// Whether it can run over sockets of one machine, where all addresses are loopback ones.
     pub sockets: bool,
+    /// Whether it makes sense for browsers as well.
+    pub browsers: bool,
     /// Keys of the configuration with their values as a TOML file has them.
     pub settings: Vec<Setting>,
     /// The torrents, at least one.

@@ -41,6 +41,7 @@ pub(super) fn script(file: &str, text: &str) -> Result<Script, ParseError> {
         file: file.to_owned(),
         transport: None,
         sockets: true,
+        browsers: false,
         settings: Vec::new(),
         torrents: Vec::new(),
         clients: Vec::new(),
@@ -72,12 +73,13 @@ fn statement(script: &mut Script, line: usize, text: &str) -> Result<(), String>
     let Some(first) = words.next() else {
         return Ok(());
     };
-    let heads = ["only", "torrent", "listed", "denied", "client"];
+    let heads = ["only", "also", "torrent", "listed", "denied", "client"];
     if (heads.contains(&first) || first.contains('.')) && !script.steps.is_empty() {
         return Err(format!("`{first}` must stand before the first step"));
     }
     match first {
         "only" => only(script, words),
+        "also" => also(script, words),
         "torrent" => torrent(script, words),
         "listed" => mark(script, words, |torrent| torrent.listed = true),
         "denied" => mark(script, words, |torrent| torrent.denied = true),
@@ -119,6 +121,16 @@ fn only(script: &mut Script, words: Words<'_>) -> Result<(), String> {
             "http" => script.transport = Some(Transport::Http),
             "engine" => script.sockets = false,
             other => return Err(format!("`{other}` is none of udp, http and engine")),
+        }
+    }
+    Ok(())
+}
+
+fn also(script: &mut Script, words: Words<'_>) -> Result<(), String> {
+    for word in words {
+        match word {
+            "browsers" => script.browsers = true,
+            other => return Err(format!("`{other}` is not browsers")),
         }
     }
     Ok(())
