@@ -155,14 +155,17 @@ impl<'a> Scanner<'a> {
         let mut escaped = false;
         loop {
             at += first_special(&bytes[at..]).ok_or(Malformed)?;
-            match bytes[at] {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    at += escape_len(&bytes[at..]).ok_or(Malformed)?;
-                }
-                _ => return Err(Malformed),
+            if bytes[at] != b'\\' {
+                break;
             }
+            escaped = true;
+            // Escapes come in pairs: lines of a session description end in two of them.
+            while bytes.get(at) == Some(&b'\\') {
+                at += escape_len(&bytes[at..]).ok_or(Malformed)?;
+            }
+        }
+        if bytes[at] != b'"' {
+            return Err(Malformed);
         }
         self.at = at + 1;
         Ok(Text { raw: &self.text[from..at], escaped })
@@ -255,8 +258,24 @@ const fn unescape(letter: u8) -> u8 {
     }
 }
 
-/// Finds the first quote, backslash or control character, eight bytes at a time.
+/// Bytes that are looked at together: what the compiler compares in one step on every processor.
+const BLOCK_BYTES: usize = 16;
+
+/// Finds the first quote, backslash or control character.
 fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+    let (blocks, tail) = bytes.as_chunks::<BLOCK_BYTES>();
+    for (index, block) in blocks.iter().enumerate() {
+        // Without a way out, so that it is not done byte by byte.
+        if block.iter().fold(false, |found, &byte| found | is_special(byte)) {
+            return first_special_in_words(block).map(|at| index * BLOCK_BYTES + at);
+        }
+    }
+    first_special_in_words(tail).map(|at| blocks.len() * BLOCK_BYTES + at)
+}
+
+/// Finds the same in a few bytes, eight at a time.
+fn first_special_in_words(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let (words, tail) = bytes.as_chunks::<8>();

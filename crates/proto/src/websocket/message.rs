@@ -149,6 +149,23 @@ impl<'a> Offers<'a> {
     const NONE: Self =
         Self { list: [Offer { offer_id: OfferId([0; 20]), sdp: "" }; OFFERS_MAX], count: 0 };
 
+    /// Reads `offers` instead of those that are there.
+    fn read(&mut self, scanner: &mut Scanner<'a>, max: usize) -> Result<(), Malformed> {
+        self.count = 0;
+        if scanner.peek() != Some(b'[') {
+            return scanner.value().map(drop);
+        }
+        scanner.array(|scanner| {
+            if let Some(offer) = read_offer(scanner)?
+                && self.count < max
+            {
+                self.list[self.count] = offer;
+                self.count += 1;
+            }
+            Ok(())
+        })
+    }
+
     /// The offers.
     #[must_use]
     pub fn as_slice(&self) -> &[Offer<'a>] {
@@ -200,11 +217,11 @@ impl ExactSizeIterator for InfoHashes<'_> {}
 /// The WebTorrent tracker protocol; JSON of RFC 8259, nested at most 16 deep. The last of two members
 /// with the same key counts, unknown ones mean nothing.
 pub fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Request<'a>, MessageError> {
-    let fields = Fields::read(text, limits).map_err(|Malformed| MessageError {
-        action: None,
-        info_hash: None,
-        kind: DecodeError::InvalidJson,
-    })?;
+    let mut fields = Fields::NONE;
+    if fields.read(text, limits.offers_max.min(OFFERS_MAX)) == Err(Malformed) {
+        let kind = DecodeError::InvalidJson;
+        return Err(MessageError { action: None, info_hash: None, kind });
+    }
     let info_hash = twenty_bytes(fields.info_hash);
     let fail = |kind| MessageError {
         action: fields.action,
@@ -278,26 +295,25 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(text: &'a str, limits: &Limits) -> Result<Self, Malformed> {
-        let mut fields = Self {
-            action: None,
-            info_hash: None,
-            peer_id: None,
-            to_peer_id: None,
-            offer_id: None,
-            uploaded_bytes: 0,
-            downloaded_bytes: 0,
-            left_bytes: None,
-            event: AnnounceEvent::None,
-            num_want: NumWant::Default,
-            answer: None,
-            offers: Offers::NONE,
-        };
-        let offers_max = limits.offers_max.min(OFFERS_MAX);
+    const NONE: Self = Self {
+        action: None,
+        info_hash: None,
+        peer_id: None,
+        to_peer_id: None,
+        offer_id: None,
+        uploaded_bytes: 0,
+        downloaded_bytes: 0,
+        left_bytes: None,
+        event: AnnounceEvent::None,
+        num_want: NumWant::Default,
+        answer: None,
+        offers: Offers::NONE,
+    };
+
+    fn read(&mut self, text: &'a str, offers_max: usize) -> Result<(), Malformed> {
         let mut scanner = Scanner::new(text);
-        scanner.object(|scanner, key| fields.member(scanner, key, offers_max))?;
-        scanner.end()?;
-        Ok(fields)
+        scanner.object(|scanner, key| self.member(scanner, key, offers_max))?;
+        scanner.end()
     }
 
     fn member(
@@ -318,7 +334,7 @@ impl<'a> Fields<'a> {
             b"event" => self.event = read_event(scanner.value()?),
             b"numwant" => self.num_want = read_num_want(scanner.value()?),
             b"answer" => self.answer = read_answer(scanner)?,
-            b"offers" => self.offers = read_offers(scanner, offers_max)?,
+            b"offers" => self.offers.read(scanner, offers_max)?,
             _ => drop(scanner.value()?),
         }
         Ok(())
@@ -447,24 +463,6 @@ fn read_answer<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Option<&'a str>>,
         Value::True | Value::Array(_) | Value::Object => true,
     };
     Ok(is_true.then_some(None))
-}
-
-fn read_offers<'a>(scanner: &mut Scanner<'a>, max: usize) -> Result<Offers<'a>, Malformed> {
-    let mut offers = Offers::NONE;
-    if scanner.peek() != Some(b'[') {
-        scanner.value()?;
-        return Ok(offers);
-    }
-    scanner.array(|scanner| {
-        if let Some(offer) = read_offer(scanner)?
-            && offers.count < max
-        {
-            offers.list[offers.count] = offer;
-            offers.count += 1;
-        }
-        Ok(())
-    })?;
-    Ok(offers)
 }
 
 /// Reads one element of `offers`, or nothing if it is no offer.
