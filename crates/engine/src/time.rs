@@ -42,7 +42,7 @@ impl Stamp {
 
     /// The same time with another flag.
     pub(crate) const fn with_flag(self, flag: bool) -> Self {
-        Self(if flag { self.0 | STAMP_FLAG } else { self.0 & STAMP_MASK })
+        Self(self.0 & STAMP_MASK | (flag as u16) << STAMP_MASK.trailing_ones())
     }
 
     pub(crate) const fn flag(self) -> bool {

@@ -2,28 +2,28 @@
 //!
 //! How peers are chosen within a lane is in `select`.
 
-use super::body::{self, Peer};
+use fastrand::Rng;
+
+use super::body::{self, Peer, Visit};
 use super::decide::{Decision, decide};
 use super::lane::{LaneKind, Spot};
 use super::part::PeerClass;
 use super::select::{self, Choice, Room};
 use super::table::Body;
-use super::{Announced, Moment, PeerRoom, PrivatePeers, Shard, SwarmSettings, lane_context};
+use super::{Announced, PeerRoom, PrivatePeers, SwarmSettings};
 
-impl Shard {
+impl Visit<'_> {
     /// Fills the answer with peers that the announcer can reach and has use for.
+    #[inline]
     pub(super) fn choose(
         &mut self,
-        moment: &mut Moment<'_>,
-        peer: &Peer<'_>,
-        number: u32,
+        rng: &mut Rng,
         own: Option<Spot>,
         room: PeerRoom<'_>,
         announced: &mut Announced,
     ) {
-        let pressure = self.totals.pressure();
-        let Self { settings, seed, table, tally, .. } = self;
-        let context = lane_context(settings, seed, pressure, peer.kind, moment.now);
+        let Self { context, settings, tally, table, number, peer } = self;
+        let number = *number;
         let body = &table.torrent(number).body;
         let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
         let (ids4, ids6) = match room.peer_ids {
@@ -62,7 +62,7 @@ impl Shard {
                 }
                 body => {
                     for lane in body.lanes_mut().iter_mut().filter(|lane| lane.kind == kind) {
-                        select::fill(lane, &context, tally, moment.rng, &choice, room);
+                        select::fill(lane, context, tally, rng, &choice, room);
                     }
                 }
             }

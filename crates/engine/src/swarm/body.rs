@@ -13,7 +13,7 @@ use super::endpoint::{Endpoint, same_owner};
 use super::lane::{Lane, LaneContext, LaneKind, Spot};
 use super::part::{Classes, PeerClass, Row};
 use super::table::{Body, Single, Table, Torrent};
-use super::{Announce, Counts, Tally};
+use super::{Announce, Counts, SwarmSettings, Tally};
 use crate::time::{Stamp, Tick};
 
 /// The announcer as swarms see it.
@@ -104,6 +104,7 @@ pub(super) fn expire_single(
 /// One torrent under one announce.
 pub(super) struct Visit<'a> {
     pub(super) context: LaneContext<'a>,
+    pub(super) settings: &'a SwarmSettings,
     pub(super) tally: &'a mut Tally,
     pub(super) table: &'a mut Table,
     pub(super) number: u32,
@@ -113,7 +114,7 @@ pub(super) struct Visit<'a> {
 impl Visit<'_> {
     /// Looks the announcer up. `None` if the torrent has no lane of its kind yet.
     pub(super) fn known(&mut self) -> Option<Known> {
-        let Self { context, tally, table, number, peer } = self;
+        let Self { context, tally, table, number, peer, .. } = self;
         match &mut table.torrent_mut(*number).body {
             Body::Empty(_) => None,
             Body::Single(single) => {
@@ -155,7 +156,7 @@ impl Visit<'_> {
 
     /// Removes the announcer, if it is there.
     pub(super) fn take_out(&mut self, known: Option<Known>) {
-        let Self { context, tally, table, number, peer } = self;
+        let Self { context, tally, table, number, peer, .. } = self;
         let Some(known) = known else { return };
         match &mut table.torrent_mut(*number).body {
             Body::Empty(_) => {}
@@ -175,7 +176,7 @@ impl Visit<'_> {
 
     /// Stores or refreshes the announcer and tells where it is.
     pub(super) fn put_in(&mut self, known: Option<Known>, row: &Row<'_>) -> Spot {
-        let Self { context, tally, table, number, peer } = self;
+        let Self { context, tally, table, number, peer, .. } = self;
         let torrent = table.torrent_mut(*number);
         let before = match (&torrent.body, &known) {
             (Body::Empty(_), _) => Some(None),

@@ -24,7 +24,11 @@ const TAG_IPV6: u32 = 1;
 /// Names a connection on which WebRTC peers announce.
 ///
 /// Whoever accepts connections chooses the numbers, and gives none to two connections.
+///
+/// # Layout
+/// Packed, so that an announce that may carry one is still copied without a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(Rust, packed)]
 pub struct Connection(pub u64);
 
 /// A WebRTC peer of an answer.

@@ -113,6 +113,8 @@ pub struct Announce {
     pub listed: bool,
 }
 
+const _: () = assert!(size_of::<Announce>() <= 128, "what is copied without a call");
+
 /// What a shard needs from its caller for one request.
 #[derive(Debug)]
 pub struct Moment<'a> {
@@ -332,9 +334,16 @@ impl Shard {
                 Err(NoRoom) => return Announced { not_stored: true, ..Announced::default() },
             },
         };
-        let (mut announced, own) = self.update(moment, &peer, number);
+        let peers_full = self.peers_full();
+        let pressure = self.totals.pressure();
+        let Self { settings, seed, table, tally, recent, .. } = self;
+        let dice = if pressure < Pressure::High { 0 } else { moment.rng.u32(..) };
+        let context =
+            LaneContext { dice, ..lane_context(settings, seed, pressure, kind, moment.now) };
+        let mut visit = Visit { context, settings, tally, table, number, peer: &peer };
+        let (mut announced, own) = visit.update(recent, moment.now, pressure, peers_full);
         if request.event != AnnounceEvent::Stopped && !announced.peer_id_in_use {
-            self.choose(moment, &peer, number, own, room, &mut announced);
+            visit.choose(moment.rng, own, room, &mut announced);
         }
         announced.counts = body::counts(self.table.torrent(number), kind.is_webrtc());
         self.settle(moment.now, number);
@@ -394,67 +403,8 @@ impl Shard {
         self.totals.publish(&self.tally);
     }
 
-    /// Applies the announce to the swarm and tells where the announcer stands now.
-    fn update(
-        &mut self,
-        moment: &mut Moment<'_>,
-        peer: &Peer<'_>,
-        number: u32,
-    ) -> (Announced, Option<Spot>) {
-        let request = &peer.announce.request;
-        let mut announced = Announced::default();
-        let peers_full = self.peers_full();
-        let pressure = self.totals.pressure();
-        let Self { settings, seed, table, tally, recent, .. } = self;
-        let context = LaneContext {
-            dice: if pressure < Pressure::High { 0 } else { moment.rng.u32(..) },
-            ..lane_context(settings, seed, pressure, peer.kind, moment.now)
-        };
-        // A peer in a record is none that a WebRTC peer meets, and lives by another time.
-        if !peer.kind.is_webrtc() {
-            body::expire_single(&context, tally, table, number);
-        }
-        if !peer.announce.listed {
-            return (announced, None);
-        }
-        let mut visit = Visit { context, tally, table, number, peer };
-        let known = visit.known();
-        if peer.kind.is_webrtc() && visit.is_anothers(known.as_ref()) {
-            announced.peer_id_in_use = true;
-            return (announced, None);
-        }
-        let before = known.as_ref().and_then(|known| known.class_and_flag);
-        let class_before = before.map(|(class, _)| class);
-        let decision = decide(request, class_before, settings.completed_overrides_left);
-        let Decision::Keep { class, completed } = decision else {
-            visit.take_out(known);
-            return (announced, None);
-        };
-        let no_room = pressure == Pressure::Full && !visit.fits_without_growing();
-        if before.is_none() && (peers_full || no_room) {
-            announced.not_stored = true;
-            return (announced, None);
-        }
-        let counted_before = before.is_some_and(|(_, counted)| counted);
-        if completed
-            && !counted_before
-            && recent.first_time(seed, request, moment.now, settings.peer_ttl_secs)
-        {
-            let completions = &mut visit.table.torrent_mut(number).completions;
-            *completions = completions.saturating_add(1);
-            visit.tally.completions += 1;
-            announced.completion_counted = true;
-        }
-        let row = Row {
-            endpoint: peer.endpoint.as_bytes(),
-            class,
-            stamp: Stamp::new(moment.now, counted_before || completed),
-            peer_id: &request.peer_id,
-        };
-        (announced, Some(visit.put_in(known, &row)))
-    }
-
     /// Brings a torrent back to its smallest form, and frees it when nothing is left to remember.
+    #[inline]
     fn settle(&mut self, now: Tick, number: u32) {
         let torrent = self.table.torrent_mut(number);
         body::compact(torrent, now);
@@ -470,6 +420,7 @@ impl Shard {
         self.tally.torrents -= 1;
     }
 
+    #[inline]
     fn kind_of(&self, announce: &Announce) -> LaneKind {
         if announce.connection.is_some() {
             return LaneKind::Webrtc;
@@ -484,6 +435,7 @@ impl Shard {
         }
     }
 
+    #[inline]
     fn endpoint_of(&self, announce: &Announce) -> Endpoint {
         match announce.connection {
             None => Endpoint::new(announce.ip, announce.request.port),
@@ -492,6 +444,63 @@ impl Shard {
                 Endpoint::webrtc(&peer).owned_by(announce.ip, &self.seed)
             }
         }
+    }
+}
+
+impl Visit<'_> {
+    /// Applies the announce to the swarm and tells where the announcer stands now.
+    #[inline]
+    fn update(
+        &mut self,
+        recent: &mut RecentCompletions,
+        now: Tick,
+        pressure: Pressure,
+        peers_full: bool,
+    ) -> (Announced, Option<Spot>) {
+        let Self { settings, peer, .. } = *self;
+        let request = &peer.announce.request;
+        let mut announced = Announced::default();
+        // A peer in a record is none that a WebRTC peer meets, and lives by another time.
+        if !peer.kind.is_webrtc() {
+            body::expire_single(&self.context, self.tally, self.table, self.number);
+        }
+        if !peer.announce.listed {
+            return (announced, None);
+        }
+        let known = self.known();
+        if peer.kind.is_webrtc() && self.is_anothers(known.as_ref()) {
+            announced.peer_id_in_use = true;
+            return (announced, None);
+        }
+        let before = known.as_ref().and_then(|known| known.class_and_flag);
+        let class_before = before.map(|(class, _)| class);
+        let decision = decide(request, class_before, settings.completed_overrides_left);
+        let Decision::Keep { class, completed } = decision else {
+            self.take_out(known);
+            return (announced, None);
+        };
+        let no_room = pressure == Pressure::Full && !self.fits_without_growing();
+        if before.is_none() && (peers_full || no_room) {
+            announced.not_stored = true;
+            return (announced, None);
+        }
+        let counted_before = before.is_some_and(|(_, counted)| counted);
+        if completed
+            && !counted_before
+            && recent.first_time(self.context.seed, request, now, settings.peer_ttl_secs)
+        {
+            let completions = &mut self.table.torrent_mut(self.number).completions;
+            *completions = completions.saturating_add(1);
+            self.tally.completions += 1;
+            announced.completion_counted = true;
+        }
+        let row = Row {
+            endpoint: peer.endpoint.as_bytes(),
+            class,
+            stamp: self.context.now.with_flag(counted_before || completed),
+            peer_id: &request.peer_id,
+        };
+        (announced, Some(self.put_in(known, &row)))
     }
 }
 

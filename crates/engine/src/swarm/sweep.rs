@@ -66,9 +66,7 @@ impl Shard {
         let number = self.sweep.torrent;
         let pressure = self.totals.pressure();
         let Self { settings, seed, table, tally, .. } = self;
-        let lane = table.torrent(number).body.lanes().get(self.sweep.lane as usize);
-        let kind = lane.map_or(LaneKind::Ipv4, |lane| lane.kind);
-        let context = lane_context(settings, seed, pressure, kind, now);
+        let mut context = lane_context(settings, seed, pressure, LaneKind::Ipv4, now);
         body::expire_single(&context, tally, table, number);
         let torrent = table.torrent_mut(number);
         if let Body::Empty(since) = &torrent.body {
@@ -82,6 +80,9 @@ impl Shard {
             return 1;
         }
         if let Some(lane) = torrent.body.lanes_mut().get_mut(self.sweep.lane as usize) {
+            if lane.kind.is_webrtc() {
+                context = lane_context(settings, seed, pressure, lane.kind, now);
+            }
             let (part, parts) = (self.sweep.part as usize, lane.parts().len());
             // Between two steps an announce may have joined parts.
             let looked_at = if part < parts { lane.expire_part(&context, tally, part) } else { 1 };
