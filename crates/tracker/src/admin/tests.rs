@@ -35,6 +35,7 @@ impl Running {
             mode: Mode::Public,
             udp_port: Some(1337),
             http_port: Some(1337),
+            https_port: None,
         };
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {

@@ -46,12 +46,19 @@ pub struct Site {
     pub udp_port: Option<u16>,
     /// The port of the HTTP front end, if it is on.
     pub http_port: Option<u16>,
+    /// The port on which HTTP is spoken over TLS, if there is one.
+    pub https_port: Option<u16>,
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const SITE: Site =
-        Site { version: "1.2.3", mode: Mode::Public, udp_port: Some(6969), http_port: Some(1337) };
+    pub(crate) const SITE: Site = Site {
+        version: "1.2.3",
+        mode: Mode::Public,
+        udp_port: Some(6969),
+        http_port: Some(1337),
+        https_port: None,
+    };
 }

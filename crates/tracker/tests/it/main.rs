@@ -17,3 +17,5 @@ mod robustness;
 mod scenarios;
 mod support;
 mod telemetry;
+#[cfg(feature = "tls")]
+mod tls;
