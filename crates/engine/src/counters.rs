@@ -271,4 +271,32 @@ pub struct WorkerCounters {
     pub answers_unasked: Counter,
     /// Offers and answers whose receiver was gone or had no room.
     pub messages_lost: Counter,
+    /// TLS handshakes, by [`Handshake`].
+    pub tls_handshakes: [Counter; Handshake::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handshake {
+    /// With a signature and new keys.
+    Full = 0,
+    /// With what the client kept of an earlier one.
+    Resumed = 1,
+    /// Not at all.
+    Failed = 2,
+}
+
+impl Handshake {
+    /// Every end, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Resumed, Self::Failed];
+
+    /// The name for a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Failed => "failed",
+        }
+    }
 }

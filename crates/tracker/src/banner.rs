@@ -20,6 +20,10 @@ pub struct Banner {
     pub udp: Vec<SocketAddr>,
     /// Addresses that HTTP is bound to.
     pub http: Vec<SocketAddr>,
+    /// Addresses that HTTPS is bound to.
+    pub https: Vec<SocketAddr>,
+    /// Whether the addresses of HTTP take TLS as well.
+    pub detects_tls: bool,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
     /// Whether browsers are served over HTTP.
@@ -40,11 +44,12 @@ impl Banner {
             if self.workers == 1 { "" } else { "s" },
         );
         let front_ends = [
-            ("listening on UDP  ", &self.udp),
-            ("listening on HTTP ", &self.http),
-            ("listening on admin", &self.admin),
+            ("listening on UDP  ", &self.udp, true),
+            ("listening on HTTP ", &self.http, true),
+            ("listening on HTTPS", &self.https, !self.https.is_empty()),
+            ("listening on admin", &self.admin, true),
         ];
-        for (what, addresses) in front_ends {
+        for (what, addresses, _) in front_ends.into_iter().filter(|(.., is_told)| *is_told) {
             let list: Vec<_> = addresses.iter().map(|address| address.to_string()).collect();
             let list = if list.is_empty() { "nothing (off)".to_owned() } else { list.join(", ") };
             push(&mut text, format_args!("{what}  {list}\n"));
@@ -53,14 +58,30 @@ impl Banner {
             let reachable = addresses.iter().filter(|address| self.ipv6 || address.is_ipv4());
             reachable.map(|address| url(scheme, *address, path)).collect()
         };
-        let browsers: &[_] = if self.websocket { &self.http } else { &[] };
-        let schemes = [("udp", &self.udp[..]), ("http", &self.http), ("ws", browsers)];
+        let https = match self.detects_tls {
+            true => [&self.http[..], &self.https].concat(),
+            false => self.https.clone(),
+        };
+        let schemes = [
+            ("udp", &self.udp, true),
+            ("http", &self.http, true),
+            ("https", &https, true),
+            ("ws", &self.http, self.websocket),
+            ("wss", &https, self.websocket),
+        ];
         let trackers: Vec<_> = schemes
             .into_iter()
-            .flat_map(|(scheme, addresses)| urls(scheme, addresses, "/announce"))
+            .filter(|(.., served)| *served)
+            .flat_map(|(scheme, addresses, _)| urls(scheme, addresses, "/announce"))
             .collect();
         push_urls(&mut text, "tracker URLs", &trackers);
-        if self.udp.iter().chain(&self.http).any(|address| address.ip().is_unspecified()) {
+        if self
+            .udp
+            .iter()
+            .chain(&self.http)
+            .chain(&self.https)
+            .any(|address| address.ip().is_unspecified())
+        {
             text.push_str("  (and every other address and name of this host)\n");
         }
         push_urls(&mut text, "home page", &urls("http", &self.http, "/"));
@@ -109,6 +130,8 @@ mod tests {
             workers: 2,
             udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            https: Vec::new(),
+            detects_tls: false,
             admin: addresses(&["127.0.0.1:1338"]),
             websocket: true,
             ipv6: true,
@@ -145,6 +168,8 @@ metrics:
             workers: 1,
             udp: addresses(&["192.0.2.7:6969"]),
             http: Vec::new(),
+            https: Vec::new(),
+            detects_tls: false,
             admin: Vec::new(),
             websocket: false,
             ipv6: true,
@@ -168,6 +193,8 @@ tracker URLs:
             workers: 2,
             udp: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
+            https: Vec::new(),
+            detects_tls: false,
             admin: Vec::new(),
             websocket: false,
             ipv6: false,

@@ -59,6 +59,8 @@ pub struct Sockets {
     pub udp_direct: Vec<Vec<UdpSocket>>,
     /// HTTP listeners by worker.
     pub http: Vec<Vec<TcpListener>>,
+    /// HTTPS listeners by worker.
+    pub https: Vec<Vec<TcpListener>>,
     /// Listeners for the operator.
     pub admin: Vec<TcpListener>,
     /// Addresses of a family that this host does not have, left out because nobody named them.
@@ -100,6 +102,7 @@ impl Sockets {
             udp: (0..workers).map(|_| Vec::new()).collect(),
             udp_direct: (0..workers).map(|_| Vec::new()).collect(),
             http: (0..workers).map(|_| Vec::new()).collect(),
+            https: (0..workers).map(|_| Vec::new()).collect(),
             admin: Vec::new(),
             left_out: Vec::new(),
         };
@@ -134,6 +137,11 @@ impl Sockets {
             let key = key("listen.http", &listen.http);
             let bound = http(address, workers).map_err(|cause| fail("http", key, address, cause));
             sockets.keep(bound, listen.http.from_port, |sockets| &mut sockets.http)?;
+        }
+        for &address in &listen.https.addresses {
+            let bound = http(address, workers)
+                .map_err(|cause| fail("https", "listen.https", address, cause));
+            sockets.keep(bound, false, |sockets| &mut sockets.https)?;
         }
         for &address in &listen.admin.addresses {
             let listener = tcp::listen(address, false, TCP_BACKLOG);

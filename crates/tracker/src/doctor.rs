@@ -8,6 +8,11 @@ use std::net::SocketAddr;
 /// With room for fewer connections than this, HTTP is as good as off.
 const CONNECTIONS_FEW: u64 = 64;
 
+/// A certificate that is good for less than this should have been replaced.
+const CERTIFICATE_LEFT_SECS: i64 = 7 * SECS_PER_DAY;
+
+const SECS_PER_DAY: i64 = 24 * 60 * 60;
+
 /// What is known about this host; `None` where the system does not tell.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
@@ -27,6 +32,8 @@ pub struct Host {
     pub admin_for_strangers: Vec<SocketAddr>,
     /// Fill of the table of tracked connections.
     pub conntrack: Option<Conntrack>,
+    /// Seconds for which the certificate is good; negative when it has ended.
+    pub certificate_left_secs: Option<i64>,
     /// Front ends that were to listen on IPv6 and do not, by name.
     pub ipv6_missing: Vec<&'static str>,
 }
@@ -71,10 +78,15 @@ impl Host {
     /// Returns a sentence for each limit that will hurt.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [self.receive_buffer(), self.open_files(), self.conntrack_fill(), self.ipv6(), self.admin()]
-            .into_iter()
-            .flatten()
-            .collect()
+        let all = [
+            self.receive_buffer(),
+            self.open_files(),
+            self.conntrack_fill(),
+            self.ipv6(),
+            self.admin(),
+            self.certificate(),
+        ];
+        all.into_iter().flatten().collect()
     }
 
     fn receive_buffer(&self) -> Option<String> {
@@ -131,6 +143,15 @@ impl Host {
         })
     }
 
+    fn certificate(&self) -> Option<String> {
+        let left = self.certificate_left_secs.filter(|left| *left < CERTIFICATE_LEFT_SECS)?;
+        let state = match left {
+            ..=0 => "has ended: browsers and clients refuse it".to_owned(),
+            _ => format!("ends in {} days", left / SECS_PER_DAY),
+        };
+        Some(format!("the certificate of tls.certificate {state}; renew it"))
+    }
+
     fn admin(&self) -> Option<String> {
         let address = self.admin_for_strangers.first()?;
         Some(format!(
@@ -154,6 +175,7 @@ mod tests {
             http_connections_possible: Some(16_384),
             admin_for_strangers: Vec::new(),
             conntrack: Some(Conntrack { entries: 10, entries_max: 65_536 }),
+            certificate_left_secs: Some(CERTIFICATE_LEFT_SECS),
             ipv6_missing: Vec::new(),
         }
     }
@@ -170,6 +192,14 @@ mod tests {
     fn healthy_or_silent_host_gets_no_warning() {
         assert_eq!(healthy().warnings(), [""; 0]);
         assert_eq!(Host::default().warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn certificate_that_ends_soon_or_has_ended_is_told() {
+        let text = warning(|host| host.certificate_left_secs = Some(2 * SECS_PER_DAY + 5));
+        assert!(text.contains("ends in 2 days"), "{text}");
+        let text = warning(|host| host.certificate_left_secs = Some(-1));
+        assert!(text.contains("has ended"), "{text}");
     }
 
     #[test]

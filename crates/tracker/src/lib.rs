@@ -21,3 +21,4 @@ pub mod shards;
 pub mod start;
 pub mod stats;
 pub mod telemetry;
+pub mod tls;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use skep::cli::{self, Command};
 use skep::config::{self, Config, Loaded, Sources, render};
-use skep::policy;
+use skep::{policy, tls};
 use skep_net::memory::{CountingAllocator, join_freed_blocks_at_once};
 
 /// What is taken is counted, so that swarms can be kept within a budget.
@@ -38,7 +38,11 @@ fn main() -> ExitCode {
 }
 
 fn with_config(sources: &Sources, run: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
-    match Config::load(sources) {
+    let loaded = Config::load(sources).and_then(|loaded| match tls::problems(&loaded) {
+        none if none.is_empty() => Ok(loaded),
+        problems => Err(problems),
+    });
+    match loaded {
         Ok(loaded) => run(loaded),
         Err(problems) => {
             complain(&config::report(&problems));

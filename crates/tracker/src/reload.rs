@@ -1,8 +1,9 @@
-//! Changing lists and settings while the tracker runs: all of it or nothing.
+//! Changing lists, settings and the certificate while the tracker runs.
 //!
-//! Everything is read before anything is changed. What cannot be read leaves in force what was in
+//! Lists and settings change together or not at all; the certificate changes alone. What cannot be read leaves in force what was in
 //! force, says so in the log, and is tried again. Nobody who answers or handles signals waits for it.
 
+mod certificate;
 mod ttl;
 
 use std::sync::Arc;
@@ -22,11 +23,14 @@ use crate::telemetry::Gauges;
 use crate::telemetry::log::LogControl;
 use ttl::PeerTtl;
 
+pub use self::certificate::Certificate;
+
 /// Reads the configuration and the lists again.
 pub struct Reloader {
     /// Held while files are read, and wanted by nobody but those who read them.
     state: Mutex<State>,
     swarms: Mutex<Swarms>,
+    certificate: Mutex<Option<Certificate>>,
     wanted: AtomicBool,
     sweep_interval_secs: AtomicU32,
     poll_secs: AtomicU32,
@@ -77,13 +81,17 @@ struct Swarms {
 impl Reloader {
     /// Takes over what was loaded at the start.
     #[must_use]
-    pub fn new(loaded: Loaded, affected: Affected) -> Self {
+    pub fn new(loaded: Loaded, certificate: Option<Certificate>, affected: Affected) -> Self {
+        if let Some(certificate) = &certificate {
+            certificate.note(&affected.gauges);
+        }
         let settings = policy::swarm_settings(&loaded.config);
         let (swarm, access) = (&loaded.config.swarm, &loaded.config.access);
         Self {
             sweep_interval_secs: AtomicU32::new(swarm.sweep_interval_secs),
             poll_secs: AtomicU32::new(access.poll_secs),
             wanted: AtomicBool::new(false),
+            certificate: Mutex::new(certificate),
             swarms: Mutex::new(Swarms { ttl: PeerTtl::new(settings.peer_ttl_secs), settings }),
             state: Mutex::new(State {
                 started: loaded.clone(),
@@ -127,8 +135,12 @@ impl Reloader {
         }
     }
 
-    /// Looks at the list files, and reads them again if one changed and none is being written.
+    /// Looks at the list files and those of the certificate, and reads again what changed and is not
+    /// being written.
     pub fn poll(&self) {
+        if let Some(certificate) = &mut *self.certificate.lock() {
+            certificate.poll(&self.affected.gauges);
+        }
         let mut state = self.state.lock();
         if let Some(mut source) = state.unfinished.take() {
             if source.look() == Look::Changing {
@@ -153,6 +165,9 @@ impl Reloader {
                 }
                 for key in waiting {
                     tracing::warn!(key, "this change takes effect with a restart");
+                }
+                if let Some(certificate) = &mut *self.certificate.lock() {
+                    certificate.reload(&loaded.config.tls, &self.affected.gauges);
                 }
                 self.take_over(&mut state, Source::new(loaded));
             }

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::banner::Banner;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::doctor::{self, Conntrack, Host};
 use crate::runtime::panic;
 use crate::runtime::signals::{Asked, Signals};
@@ -126,6 +126,8 @@ fn banner(config: &Config, bound: &Bound) -> Banner {
         workers: bound.workers,
         udp: bound.udp.clone(),
         http: bound.http.clone(),
+        https: bound.https.clone(),
+        detects_tls: config.listen.tls == TlsOnHttp::Detect,
         admin: bound.admin.clone(),
         ipv6: doctor::has_ipv6(),
     }
@@ -145,7 +147,7 @@ fn host(config: &Config, bound: &Bound) -> Host {
         receive_buffer_bytes_max: skep_net::limits::receive_buffer_bytes_max()
             .map(|bytes| bytes as u64),
         open_files_max: open_files.map(|limit| limit.current_max),
-        http_connections_max: match bound.http.is_empty() {
+        http_connections_max: match bound.http.is_empty() && bound.https.is_empty() {
             true => 0,
             false => config.http.connections_max.into(),
         },
@@ -157,6 +159,7 @@ fn host(config: &Config, bound: &Bound) -> Host {
             .copied()
             .collect(),
         conntrack: Conntrack::read(),
+        certificate_left_secs: bound.certificate_left_secs,
         ipv6_missing: fronts
             .into_iter()
             .filter(|(_, listeners)| missing(&listeners.addresses))

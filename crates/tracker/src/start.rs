@@ -17,14 +17,14 @@ use skep_store::ListError;
 
 use crate::admin::{self, AdminState};
 use crate::bind::{BindError, Sockets};
-use crate::config::{Config, Loaded};
-use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Post};
+use crate::config::{Config, Loaded, TlsOnHttp};
+use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
 use crate::pages::Site;
 use crate::policy;
-use crate::reload::{Affected, Reloader};
+use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
 use crate::runtime::load::{CurrentDelay, LoadWatch};
@@ -36,6 +36,7 @@ use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
+use crate::tls::{self, TlsError};
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
+    /// The certificate or its key cannot be used.
+    #[error("cannot speak TLS: {}", tls::told(.0))]
+    Tls(Vec<TlsError>),
     /// The system gives no randomness, without which nothing can be kept secret.
     #[error("cannot get random bytes from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -72,6 +76,10 @@ pub struct Bound {
     pub udp: Vec<SocketAddr>,
     /// HTTP addresses.
     pub http: Vec<SocketAddr>,
+    /// HTTPS addresses.
+    pub https: Vec<SocketAddr>,
+    /// Seconds for which the certificate is good, if there is one that tells.
+    pub certificate_left_secs: Option<i64>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
@@ -106,12 +114,19 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
     let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let certificate = certificate(&config)?;
+    let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
     let limits = http_limits(&config, connections_possible(count + bound.admin.len() + 1));
     bound.http_connections_max = limits.connections_max;
+    bound.certificate_left_secs = tls
+        .as_ref()
+        .map(|tls| tls.expires_unix_secs())
+        .filter(|expires| *expires > 0)
+        .map(|expires| expires as i64 - clock.unix_secs_at_start() as i64);
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
@@ -136,7 +151,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         clock: clock.clone(),
         log,
     };
-    let reloader = Arc::new(Reloader::new(loaded, affected));
+    let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
@@ -151,7 +166,10 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         workers: Workers::new(shutdown),
     };
     parts.spawn_udp(sockets.udp, sockets.udp_direct)?;
-    parts.spawn_http(sockets.http, limits, &admin.site)?;
+    let Shared { store: swarms, seed, clock: time, .. } = parts.shared.clone();
+    let stats = Stats::new(swarms, seed, time);
+    let http = HttpShared::new(limits, admin.site.clone(), stats, tls);
+    parts.spawn_http(listening(&config, sockets.http, sockets.https), &http)?;
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
@@ -263,13 +281,9 @@ impl Parts<'_> {
 
     fn spawn_http(
         &mut self,
-        listeners: Vec<Vec<TcpListener>>,
-        limits: HttpLimits,
-        site: &Site,
+        listeners: Vec<Vec<Listening>>,
+        http: &HttpShared,
     ) -> Result<(), StartError> {
-        let Shared { store, seed, clock, .. } = self.shared.clone();
-        let stats = Stats::new(store, seed, clock);
-        let http = HttpShared::new(limits, site.clone(), stats);
         let (exchange, mailboxes) = Exchange::new(listeners.len());
         for (number, (listeners, mailbox)) in listeners.into_iter().zip(mailboxes).enumerate() {
             let worker = self.worker();
@@ -336,6 +350,30 @@ impl Parts<'_> {
     }
 }
 
+/// The certificate, if any listener needs one.
+fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
+    let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
+    certificate.transpose().map_err(StartError::Tls)
+}
+
+/// The listeners of each worker, with what they take.
+fn listening(
+    config: &Config,
+    http: Vec<Vec<TcpListener>>,
+    https: Vec<Vec<TcpListener>>,
+) -> Vec<Vec<Listening>> {
+    let on_http = match config.listen.tls {
+        TlsOnHttp::Off => Security::Plain,
+        TlsOnHttp::Detect => Security::Detect,
+    };
+    let with = |security| move |socket| Listening { socket, security };
+    let of_worker = |(http, https): (Vec<_>, Vec<_>)| {
+        let http = http.into_iter().map(with(on_http));
+        http.chain(https.into_iter().map(with(Security::Tls))).collect()
+    };
+    http.into_iter().zip(https).map(of_worker).collect()
+}
+
 fn site(config: &Config, bound: &Bound) -> Site {
     let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
     Site {
@@ -344,6 +382,10 @@ fn site(config: &Config, bound: &Bound) -> Site {
         udp_port: port(&bound.udp),
         http_port: port(&bound.http),
         websocket: config.websocket.enabled,
+        https_port: match config.listen.tls {
+            TlsOnHttp::Detect => port(&bound.http).or_else(|| port(&bound.https)),
+            TlsOnHttp::Off => port(&bound.https),
+        },
     }
 }
 
@@ -390,6 +432,8 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
     Ok(Bound {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
+        https: first(&sockets.https)?,
+        certificate_left_secs: None,
         admin: of(&sockets.admin)?,
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),

@@ -36,6 +36,7 @@ impl Running {
             udp_port: Some(1337),
             http_port: Some(1337),
             websocket: true,
+            https_port: None,
         };
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {

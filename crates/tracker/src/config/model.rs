@@ -11,8 +11,8 @@ use skep_engine::limits::PEER_TTL_SECS_MAX;
 
 use super::value::Secret;
 use super::words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TorrentAccess, UdpBackend,
-    UnknownScrape,
+    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
+    UdpBackend, UnknownScrape,
 };
 
 /// A whole configuration; its default is what no source at all gives.
@@ -26,6 +26,8 @@ pub struct Config {
     pub http: Http,
     /// Browsers.
     pub websocket: Websocket,
+    /// Files for TLS.
+    pub tls: TlsFiles,
     /// Announces and their answers.
     pub announce: Announce,
     /// Scrapes and their answers.
@@ -59,6 +61,10 @@ pub struct Listen {
     pub udp: Listeners,
     /// The HTTP front end.
     pub http: Listeners,
+    /// HTTP over TLS.
+    pub https: Listeners,
+    /// Whether `http` takes TLS as well.
+    pub tls: TlsOnHttp,
     /// The operator's listener.
     pub admin: Listeners,
     /// Threads that answer; 0 for one a core.
@@ -115,6 +121,15 @@ pub struct Websocket {
     pub send_queue_max_bytes: u32,
 }
 
+/// The `tls` section; both are named wherever TLS is spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    /// The certificate and those that lead to its root.
+    pub certificate: Option<PathBuf>,
+    /// The private key of the certificate.
+    pub key: Option<PathBuf>,
+}
+
 /// The `announce` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
@@ -148,6 +163,16 @@ pub struct Announce {
     pub ip_override: IpOverride,
     /// Who gets private addresses.
     pub private_peers: PrivatePeers,
+}
+
+impl Config {
+    /// Whether any listener takes TLS.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        let Listen { http, https, tls, .. } = &self.listen;
+        let detects = *tls == TlsOnHttp::Detect && !http.addresses.is_empty();
+        detects || !https.addresses.is_empty()
+    }
 }
 
 impl Announce {

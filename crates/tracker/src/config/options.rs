@@ -4,8 +4,8 @@
 //! are derived from them elsewhere, so that no fact about an option is written twice.
 
 use super::words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TorrentAccess, UdpBackend,
-    UnknownScrape,
+    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
+    UdpBackend, UnknownScrape,
 };
 
 /// One option of the configuration.
@@ -193,6 +193,28 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "listen.https",
+        Kind::Sockets,
+        Initial::List(&[]),
+        Reload::Restart,
+        &[
+            "Addresses of HTTP over TLS, such as 0.0.0.0:443 and [::]:443.",
+            "Empty or [\"off\"]: none.",
+            "They need tls.certificate and tls.key.",
+        ],
+    ),
+    row(
+        "listen.tls",
+        Kind::Choice(TlsOnHttp::WORDS),
+        Initial::Text("off"),
+        Reload::Restart,
+        &[
+            "Whether the addresses of listen.http take TLS as well.",
+            "off: they do not.",
+            "detect: the first byte of a connection tells; tls.certificate and tls.key are needed.",
+        ],
+    ),
+    row(
         "listen.admin",
         Kind::Sockets,
         Initial::List(&["127.0.0.1:1338"]),
@@ -353,6 +375,30 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Reads a plus sign in a query as itself instead of as a space.",
             "Only clients that do not escape plus signs in hashes need it.",
+        ],
+    ),
+    row(
+        "tls.certificate",
+        Kind::Path,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "PEM file with the certificate of this host and, behind it, those that lead to its \
+             root.",
+            "It is read again on SIGHUP, and when it or tls.key changes; open connections stay.",
+            "Files that do not fit keep the tracker from starting; a running one keeps the old \
+             ones.",
+        ],
+    ),
+    row(
+        "tls.key",
+        Kind::Path,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "PEM file with the private key of tls.certificate.",
+            "Let nobody but the tracker read it.",
+            "A key for ECDSA on P-256 makes handshakes several times cheaper than one for RSA.",
         ],
     ),
     row(

@@ -5,6 +5,7 @@
 //! program once for each mistake.
 
 mod interval;
+mod transport;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use ipnet::IpNet;
 use skep_net::udp::SOCKETS_MAX;
 
 use super::model::{
-    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, Websocket,
+    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
+    Websocket,
 };
 use super::options::{Kind, OPTIONS, Reload, position};
 use super::problem::{Origin, Problem, Warning};
@@ -113,6 +115,12 @@ impl Loaded {
         Ok((new, waiting))
     }
 
+    /// Makes a problem of an option that shows only when it is used.
+    pub(crate) fn problem(&self, key: &'static str, message: impl Into<String>) -> Problem {
+        let slot = self.settings.slot(key);
+        Problem::of_key(key, slot.origin.clone(), message).with_value(slot.value.to_toml())
+    }
+
     /// Returns each option with its value and origin, in the order of [`OPTIONS`].
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.settings.slots
@@ -184,6 +192,7 @@ impl Settings {
         self.check_ranges("proxy.trusted", "anybody can announce the address of anybody");
         self.check_proxy();
         self.check_listeners();
+        self.check_tls();
         self.check_overlaps();
         self.check_udp_count();
         self.warn_of_secret();
@@ -276,46 +285,6 @@ impl Settings {
         }
     }
 
-    fn check_listeners(&mut self) {
-        const KEYS: [&str; 4] = ["listen.port", "listen.udp", "listen.http", "listen.admin"];
-        if !self.are_sound(&KEYS) {
-            return;
-        }
-        let listen = self.listen();
-        if listen.udp.addresses.is_empty() && listen.http.addresses.is_empty() {
-            let http = self.described("listen.http");
-            self.refuse("listen.udp", format!("must not be off with {http}: nothing is served"));
-        }
-        let taken = listen.admin.addresses.iter().find(|admin| {
-            listen.http.addresses.iter().any(|address| is_same_socket(address, admin))
-        });
-        if let Some(admin) = taken {
-            let what = if listen.http.from_port { "listen.port" } else { "listen.http" };
-            let what = self.described(what);
-            self.refuse("listen.admin", format!("must not be at {admin}, which {what} takes"));
-        }
-        let port_is_used = listen.udp.from_port || listen.http.from_port;
-        if !self.is_default("listen.port") && !port_is_used {
-            self.warn("listen.port", "has no effect while listen.udp and listen.http say where");
-        }
-    }
-
-    /// Two sockets that would want the same packets: the second could not be bound.
-    fn check_overlaps(&mut self) {
-        for key in ["listen.udp", "listen.http", "listen.admin"] {
-            let addresses = self.sockets(key).unwrap_or_default();
-            let overlap = addresses.iter().enumerate().find_map(|(number, address)| {
-                let other = addresses[..number].iter().find(|other| is_same_socket(other, address));
-                Some((*other?, *address))
-            });
-            if let Some((first, second)) = overlap
-                && self.are_sound(&[key])
-            {
-                self.refuse(key, format!("must not hold both {first} and {second}: they overlap"));
-            }
-        }
-    }
-
     /// A worker waits for all of its UDP sockets together.
     fn check_udp_count(&mut self) {
         let count = self.sockets("listen.udp").unwrap_or_default().len();
@@ -349,6 +318,7 @@ impl Settings {
                 plus_literal: self.boolean("http.plus_literal"),
             },
             websocket: self.websocket(),
+            tls: TlsFiles { certificate: self.path("tls.certificate"), key: self.path("tls.key") },
             announce: self.announce(),
             scrape: Scrape {
                 hashes_max: self.integer("scrape.hashes_max"),
@@ -375,10 +345,9 @@ impl Settings {
             port,
             udp: self.front_end("listen.udp", port),
             http: self.front_end("listen.http", port),
-            admin: Listeners {
-                addresses: self.sockets("listen.admin").unwrap_or_default(),
-                from_port: false,
-            },
+            https: self.named("listen.https"),
+            tls: self.word("listen.tls"),
+            admin: self.named("listen.admin"),
             workers: self.integer("listen.workers"),
             secret: self.secret(),
             connection_id_secs: self.integer("listen.connection_id_secs"),
@@ -462,6 +431,11 @@ impl Settings {
         }
     }
 
+    /// A front end that is off where nobody names an address.
+    fn named(&self, key: &str) -> Listeners {
+        Listeners { addresses: self.sockets(key).unwrap_or_default(), from_port: false }
+    }
+
     fn slot(&self, key: &str) -> &Slot {
         &self.slots[position(key).expect("a key of the list, written in this file")]
     }
@@ -533,14 +507,6 @@ impl Settings {
     fn word<W: Word>(&self, key: &str) -> W {
         W::from_word(&self.text(key)).expect("the option takes the words of its own type")
     }
-}
-
-/// Returns whether two TCP listeners would want the same packets.
-fn is_same_socket(left: &SocketAddr, right: &SocketAddr) -> bool {
-    left.port() == right.port()
-        && left.port() != 0
-        && left.is_ipv4() == right.is_ipv4()
-        && (left.ip() == right.ip() || left.ip().is_unspecified() || right.ip().is_unspecified())
 }
 
 const PEER_ID_BYTES: usize = 20;

@@ -64,6 +64,16 @@ words! {
 }
 
 words! {
+    /// Whether TLS is spoken where plain HTTP is.
+    TlsOnHttp {
+        /// It is not.
+        Off = "off",
+        /// By the first byte of a connection.
+        Detect = "detect",
+    }
+}
+
+words! {
     /// What happens to an announce with port 0.
     PortZero {
         /// It is refused.

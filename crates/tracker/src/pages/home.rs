@@ -20,9 +20,9 @@ pub(super) const LOGO: &str = "<svg viewBox=\"0 0 48 48\" aria-hidden=\"true\">\
 
 /// Returns the home page.
 ///
-/// `host` is the `Host` header of the request, as it came.
+/// `host` is the `Host` header of the request, as it came, and `over_tls` how it came.
 #[must_use]
-pub fn home(site: &Site, host: Option<&[u8]>, snapshot: &Snapshot) -> String {
+pub fn home(site: &Site, host: Option<&[u8]>, over_tls: bool, snapshot: &Snapshot) -> String {
     let both = snapshot.peers_seeder_and_leecher;
     let (mode, rule) = match site.mode {
         Mode::Public => {
@@ -40,7 +40,7 @@ pub fn home(site: &Site, host: Option<&[u8]>, snapshot: &Snapshot) -> String {
             ("logo", Piece::Markup(LOGO)),
             ("mode", Piece::Text(mode)),
             ("rule", Piece::Text(rule)),
-            ("urls", Piece::Markup(&url_list(&urls(site, host)))),
+            ("urls", Piece::Markup(&url_list(&urls(site, host, over_tls)))),
             ("torrents", Piece::Number(snapshot.torrents)),
             ("peers", Piece::Number(snapshot.peers)),
             ("seeding", Piece::Number(snapshot.peers_seeder_only + both)),
@@ -68,24 +68,28 @@ fn url_list(urls: &[String]) -> String {
 }
 
 /// Tracker URLs as the visitor can reach them.
-fn urls(site: &Site, host: Option<&[u8]>) -> Vec<String> {
+fn urls(site: &Site, host: Option<&[u8]>, over_tls: bool) -> Vec<String> {
     let known = host.and_then(split_host);
     let name = known.map_or("localhost", |(name, _)| name);
-    // The visitor came through this port, which a proxy or a container may have mapped; UDP was
-    // mapped to itself or not at all, as far as can be known here.
-    let http_port = match known {
-        Some((_, port)) => port,
-        None => site.http_port,
-    };
     let mut urls = Vec::new();
     if let Some(port) = site.udp_port {
         urls.push(format!("udp://{name}:{port}/announce"));
     }
-    if site.http_port.is_some() {
-        let port = http_port.map(|port| format!(":{port}")).unwrap_or_default();
-        urls.push(format!("http://{name}{port}/announce"));
+    for (scheme, own, is_visited, usual) in
+        [("http", site.http_port, !over_tls, 80), ("https", site.https_port, over_tls, 443)]
+    {
+        let Some(own) = own else { continue };
+        // The visitor came through this port, which a proxy or a container may have mapped; others
+        // were mapped to themselves or not at all, as far as can be known here.
+        let port = match known {
+            Some((_, port)) if is_visited => port,
+            _ => (own != usual).then_some(own),
+        };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        urls.push(format!("{scheme}://{name}{port}/announce"));
         if site.websocket {
-            urls.push(format!("ws://{name}{port}/announce"));
+            let secure = scheme.strip_prefix("http").unwrap_or_default();
+            urls.push(format!("ws{secure}://{name}{port}/announce"));
         }
     }
     urls
@@ -129,7 +133,7 @@ mod tests {
     use crate::pages::tests::SITE;
 
     fn urls_for(host: &[u8]) -> Vec<String> {
-        urls(&SITE, Some(host))
+        urls(&SITE, Some(host), false)
     }
 
     #[test]
@@ -179,13 +183,43 @@ mod tests {
         for host in cases {
             assert_eq!(urls_for(host), expected, "{host:?}");
         }
-        assert_eq!(urls(&SITE, None), expected);
+        assert_eq!(urls(&SITE, None, false), expected);
+    }
+
+    #[test]
+    fn visitor_over_tls_is_shown_the_port_that_worked() {
+        let site = Site { https_port: Some(443), ..SITE };
+        let udp = "udp://a.example:6969/announce";
+        let cases: [(bool, &str, [&str; 3]); 3] = [
+            (
+                true,
+                "a.example",
+                [udp, "http://a.example:1337/announce", "https://a.example/announce"],
+            ),
+            (
+                true,
+                "a.example:8443",
+                [udp, "http://a.example:1337/announce", "https://a.example:8443/announce"],
+            ),
+            (
+                false,
+                "a.example:80",
+                [udp, "http://a.example:80/announce", "https://a.example/announce"],
+            ),
+        ];
+        for (over_tls, host, expected) in cases {
+            let mut urls = urls(&site, Some(host.as_bytes()), over_tls);
+            let browsers: Vec<_> = urls.extract_if(.., |url| url.starts_with("ws")).collect();
+            assert_eq!(urls, expected);
+            let over_http = expected[1..].iter().map(|url| url.replacen("http", "ws", 1));
+            assert_eq!(browsers, over_http.collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn front_ends_that_are_off_have_no_url() {
         let site = Site { udp_port: None, websocket: false, ..SITE };
-        assert_eq!(urls(&site, Some(b"a:1337")), ["http://a:1337/announce"]);
+        assert_eq!(urls(&site, Some(b"a:1337"), false), ["http://a:1337/announce"]);
     }
 
     #[test]
@@ -198,7 +232,7 @@ mod tests {
             peers_seeder_and_leecher: 1,
             ..Snapshot::default()
         };
-        let page = home(&SITE, Some(b"tracker.example:1337"), &snapshot);
+        let page = home(&SITE, Some(b"tracker.example:1337"), false, &snapshot);
         for part in [
             ">udp://tracker.example:6969/announce</code>",
             ">http://tracker.example:1337/announce</code>",
@@ -217,7 +251,7 @@ mod tests {
     #[test]
     fn estimates_are_named_as_such() {
         let sampled = Snapshot { sampled: true, ..Snapshot::default() };
-        assert!(home(&SITE, None, &sampled).contains("estimated"));
-        assert!(!home(&SITE, None, &Snapshot::default()).contains("estimated"));
+        assert!(home(&SITE, None, false, &sampled).contains("estimated"));
+        assert!(!home(&SITE, None, false, &Snapshot::default()).contains("estimated"));
     }
 }

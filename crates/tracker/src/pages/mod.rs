@@ -48,6 +48,8 @@ pub struct Site {
     pub http_port: Option<u16>,
     /// Whether browsers are served there.
     pub websocket: bool,
+    /// The port on which HTTP is spoken over TLS, if there is one.
+    pub https_port: Option<u16>,
 }
 
 #[cfg(test)]
@@ -60,5 +62,6 @@ pub(crate) mod tests {
         udp_port: Some(6969),
         http_port: Some(1337),
         websocket: true,
+        https_port: None,
     };
 }

@@ -48,7 +48,7 @@ impl Setup {
             clock: Clock::start(),
             log: None,
         };
-        Self { folder, reloader: Reloader::new(loaded, affected) }
+        Self { folder, reloader: Reloader::new(loaded, None, affected) }
     }
 
     fn list(&self) -> PathBuf {

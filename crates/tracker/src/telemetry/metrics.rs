@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 use skep_engine::counters::{
-    Action, Counter, Cut, DropReason, ERROR_STATUSES, TrafficCounters, WorkerCounters,
+    Action, Counter, Cut, DropReason, ERROR_STATUSES, Handshake, TrafficCounters, WorkerCounters,
 };
 use skep_engine::gate::Refusal;
 use skep_engine::session::{HttpRefusal, WebsocketRefusal};
@@ -38,6 +38,8 @@ pub struct Gauges {
     memory_budget_bytes: AtomicU64,
     memory_pressure: AtomicU64,
     delay_secs: AtomicU64,
+    certificate_ok: AtomicBool,
+    certificate_expires_unix_secs: AtomicU64,
 }
 
 impl Gauges {
@@ -67,6 +69,15 @@ impl Gauges {
     pub fn set_reload(&self, ok: bool, unix_secs: u64) {
         self.reload_ok.store(ok, Ordering::Relaxed);
         self.reload_unix_secs.store(unix_secs, Ordering::Relaxed);
+    }
+
+    /// Notes how the last reading of the certificate went, and when the one in force ends.
+    ///
+    /// # Units
+    /// `expires_unix_secs` counts from 1970.
+    pub fn set_certificate(&self, ok: bool, expires_unix_secs: u64) {
+        self.certificate_ok.store(ok, Ordering::Relaxed);
+        self.certificate_expires_unix_secs.store(expires_unix_secs, Ordering::Relaxed);
     }
 }
 
@@ -363,6 +374,24 @@ pub(super) fn list_torrents(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 
 pub(super) fn build(_: &Scrape<'_>, samples: &mut Samples<'_>) {
     samples.info(&[env!("CARGO_PKG_VERSION")]);
+}
+
+pub(super) fn certificate_expiry(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    let expires = &scrape.sources.gauges.certificate_expires_unix_secs;
+    samples.count(&[], expires.load(Ordering::Relaxed));
+}
+
+pub(super) fn certificate_reload_success(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    let ok = scrape.sources.gauges.certificate_ok.load(Ordering::Relaxed);
+    samples.count(&[], ok.into());
+}
+
+pub(super) fn tls_handshakes(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    for end in Handshake::ALL {
+        let workers = scrape.sources.workers.iter();
+        let sum = workers.map(|worker| worker.tls_handshakes[end as usize].get()).sum();
+        samples.count(&[end.label()], sum);
+    }
 }
 
 pub(super) fn http_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

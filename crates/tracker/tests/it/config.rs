@@ -83,7 +83,7 @@ fn other_value(key: &str) -> &'static str {
     match (key, option.kind) {
         ("scrape.unknown", _) => "omit",
         ("announce.ip_override", _) => "local",
-        ("announce.cross_family" | "swarm.peer_ids", _) => "false",
+        ("announce.cross_family" | "swarm.peer_ids" | "websocket.enabled", _) => "false",
         ("announce.interval_secs", _) => "1750",
         ("announce.interval_max_secs", _) => "3700",
         ("swarm.peer_ttl_secs", _) => "3700",
@@ -140,6 +140,7 @@ fn every_option_changes_the_configuration_in_every_way_to_set_it() {
         let value = other_value(option.key);
         let needs: &[&str] = match option.key {
             "mode" | "access.torrents" => &["--access.torrents_file=list"],
+            "listen.https" | "listen.tls" => &["--tls.certificate=a", "--tls.key=b"],
             _ => &[],
         };
         let base = load(needs).unwrap();

@@ -17,4 +17,6 @@ mod robustness;
 mod scenarios;
 mod support;
 mod telemetry;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;

@@ -20,6 +20,7 @@ use skep_proto::http::{
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::websocket::handshake::{self, Accept, HandshakeError};
 
+use super::Security;
 use super::client::Client;
 use super::deferred::{Deferred, Made, Page, Pages, Walk};
 use crate::frontend::Worker;
@@ -101,10 +102,19 @@ impl Answerer {
     /// Tells a client for which there is no room when to come back, if the socket takes it at once.
     ///
     /// Its request is not read, so it may be one of a monitor as well, for whom 200 would be good
-    /// news. Clients take 503 for what it is.
-    pub(super) fn turn_away(&self, mut stream: &TcpStream, client: Client, reason: DropReason) {
+    /// news. Clients take 503 for what it is. A handshake is not made only to say so.
+    pub(super) fn turn_away(
+        &self,
+        mut stream: &TcpStream,
+        client: Client,
+        security: Security,
+        reason: DropReason,
+    ) {
         let counters = self.counters(client);
         counters.drop(reason);
+        if security == Security::Tls {
+            return;
+        }
         counters.status(Status::Unavailable);
         let policy = self.worker.shared.policy.load();
         let mut out = Vec::new();
@@ -176,7 +186,12 @@ impl Answerer {
             Route::Scrape { .. } => return self.scrape(session, head, &target, client, out),
             Route::Home => {
                 let host = head.header("host").map(<[u8]>::to_vec);
-                return self.page(head, client, ContentType::Html, Page::Home(host));
+                return self.page(
+                    head,
+                    client,
+                    ContentType::Html,
+                    Page::Home { host, over_tls: client.over_tls },
+                );
             }
             Route::Health => self.health(head, client, out),
             Route::Stats if !head.accepts_json => {

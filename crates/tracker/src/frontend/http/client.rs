@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Client {
     /// Where the connection comes from.
     pub(super) address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub(super) over_tls: bool,
 }
 
 impl Client {
@@ -25,6 +27,6 @@ impl Client {
 
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, over_tls: false }
     }
 }

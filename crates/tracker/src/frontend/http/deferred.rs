@@ -88,8 +88,12 @@ pub(super) enum Walk {
 /// A page that shows a count.
 #[derive(Debug)]
 pub(super) enum Page {
-    /// With the host that the client knows us by.
-    Home(Option<Vec<u8>>),
+    Home {
+        /// The host that the client knows us by.
+        host: Option<Vec<u8>>,
+        /// Whether it asked over TLS.
+        over_tls: bool,
+    },
     StatsHtml,
     StatsJson,
 }
@@ -255,8 +259,8 @@ impl Pages {
 
     fn render(&self, page: &Page, snapshot: &Arc<Snapshot>) -> Arc<[u8]> {
         match page {
-            Page::Home(host) => {
-                pages::home(&self.site, host.as_deref(), snapshot).into_bytes().into()
+            Page::Home { host, over_tls } => {
+                pages::home(&self.site, host.as_deref(), *over_tls, snapshot).into_bytes().into()
             }
             Page::StatsHtml => rendered(&self.html, snapshot, pages::stats_html),
             Page::StatsJson => rendered(&self.json, snapshot, pages::stats_json),

@@ -39,21 +39,36 @@ pub(super) struct Start {
     pub(super) next: Option<Next>,
 }
 
-/// Answers what a new connection says, if it does; `None` if the connection is over.
-pub(super) fn look(door: &Door, stream: &TcpStream, client: Client) -> Option<Start> {
+/// What a new connection shows at once.
+pub(super) enum Look {
+    /// It is over.
+    Over,
+    /// It says nothing yet.
+    Silent,
+    /// It speaks HTTP.
+    Http(Start),
+    /// It speaks TLS, and said this.
+    Tls(Vec<u8>),
+}
+
+/// Answers what a new connection says, if it does.
+pub(super) fn look(door: &Door, stream: &TcpStream, client: Client, detects_tls: bool) -> Look {
     let room = &mut *door.room.borrow_mut();
     let length = match (&*stream).read(&mut room.input[..]) {
-        Ok(0) => return None,
+        Ok(0) => return Look::Over,
         Ok(length) => length,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(Start::default()),
-        Err(_) => return None,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Look::Silent,
+        Err(_) => return Look::Over,
     };
     let input = &room.input[..length];
+    if detects_tls && is_tls(input[0]) {
+        return Look::Tls(input.to_vec());
+    }
     let later = |rest: &[u8]| Start { input: rest.to_vec(), ..Start::default() };
     let head = match parse_head(input, door.limits.head_bytes_max) {
         // A body must be read before the connection can be closed.
         HeadStatus::Complete(head) if !head.has_body => head,
-        _ => return Some(later(input)),
+        _ => return Look::Http(later(input)),
     };
     room.output.clear();
     let next = door.answerer.borrow_mut().answer(&head, client, &mut room.output);
@@ -63,7 +78,7 @@ pub(super) fn look(door: &Door, stream: &TcpStream, client: Client) -> Option<St
         match send_last(stream, &room.output) {
             Ok(sent) if sent == room.output.len() => {
                 door.answerer.borrow().count_sent(client, sent);
-                return None;
+                return Look::Over;
             }
             Ok(sent) => {
                 door.answerer.borrow().count_sent(client, sent);
@@ -72,5 +87,12 @@ pub(super) fn look(door: &Door, stream: &TcpStream, client: Client) -> Option<St
             Err(_) => {}
         }
     }
-    Some(Start { output: std::mem::take(&mut room.output), next: Some(next), ..later(rest) })
+    let output = std::mem::take(&mut room.output);
+    Look::Http(Start { output, next: Some(next), ..later(rest) })
+}
+
+/// Whether a connection that begins with this byte speaks TLS: a record of a handshake (RFC 8446,
+/// section 5.1). No HTTP request begins so.
+pub(super) const fn is_tls(first: u8) -> bool {
+    first == 0x16
 }

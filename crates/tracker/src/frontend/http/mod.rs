@@ -10,6 +10,8 @@ mod first;
 mod listener;
 mod places;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod trouble;
 
 use std::cell::RefCell;
@@ -26,6 +28,7 @@ use tokio::task::{JoinSet, LocalSet};
 use self::answer::Answerer;
 use self::client::Client;
 use self::connection::Upgraded;
+use self::first::{Look, Start};
 use self::listener::Listener;
 use self::places::{Place, Places};
 use self::stream::Stream;
@@ -33,6 +36,7 @@ use super::websocket::{self, Exchange, Hub, Mailbox};
 use super::{Shared, Worker};
 use crate::pages::Site;
 use crate::stats::Stats;
+use crate::tls::Tls;
 
 pub use self::deferred::Pages;
 pub(crate) use self::trouble::AcceptTrouble;
@@ -69,22 +73,43 @@ pub struct HttpShared {
     limits: HttpLimits,
     places: Arc<Places>,
     pages: Arc<Pages>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl HttpShared {
     /// Makes what the workers share.
     #[must_use]
-    pub fn new(limits: HttpLimits, site: Site, stats: Stats) -> Self {
+    pub fn new(limits: HttpLimits, site: Site, stats: Stats, tls: Option<Arc<Tls>>) -> Self {
         let places = Places::new(limits.connections_max, limits.connections_per_address_max);
-        Self { limits, places: Arc::new(places), pages: Arc::new(Pages::new(site, stats)) }
+        Self { limits, places: Arc::new(places), pages: Arc::new(Pages::new(site, stats)), tls }
     }
+}
+
+/// Whether the connections of a listener are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// None of them.
+    Plain,
+    /// All of them.
+    Tls,
+    /// Those that begin as TLS does.
+    Detect,
+}
+
+/// A bound, non-blocking listener.
+#[derive(Debug)]
+pub struct Listening {
+    /// The listener.
+    pub socket: TcpListener,
+    /// What its connections are.
+    pub security: Security,
 }
 
 /// The HTTP listeners of one worker.
 pub struct HttpFrontend {
     worker: Worker,
     http: HttpShared,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listening>,
     post: Post,
 }
 
@@ -100,12 +125,12 @@ pub struct Post {
 }
 
 impl HttpFrontend {
-    /// Takes over bound, non-blocking listeners.
+    /// Takes over listeners.
     #[must_use]
     pub const fn new(
         worker: Worker,
         http: HttpShared,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Listening>,
         post: Post,
     ) -> Self {
         Self { worker, http, listeners, post }
@@ -136,9 +161,9 @@ impl HttpFrontend {
         tokio::task::spawn_local(websocket::receive(door.clone(), post.mailbox));
         tokio::task::spawn_local(websocket::tend(door.clone()));
         let mut accepting = JoinSet::new();
-        for listener in listeners {
-            let listener = Listener::new(listener)?;
-            accepting.spawn_local(accept(listener, door.clone()));
+        for Listening { socket, security } in listeners {
+            let listener = Listener::new(socket)?;
+            accepting.spawn_local(accept(listener, security, door.clone()));
         }
         tokio::select! {
             () = shared.shutdown.wait() => {}
@@ -166,6 +191,8 @@ pub(super) struct Door {
     pub(super) shared: Shared,
     counters: Arc<WorkerCounters>,
     places: Arc<Places>,
+    /// There if any listener needs it.
+    tls: Option<Arc<Tls>>,
     pub(super) answerer: RefCell<Answerer>,
     room: RefCell<first::Room>,
     pub(super) hub: Hub,
@@ -184,6 +211,7 @@ impl Door {
             shared: worker.shared.clone(),
             counters: worker.counters.clone(),
             places: http.places,
+            tls: http.tls,
             answerer: RefCell::new(Answerer::new(worker, http.pages)),
             room: RefCell::default(),
             hub,
@@ -206,31 +234,37 @@ impl Door {
     }
 
     /// Takes in a connection that does not block.
-    fn admit(self: &Rc<Self>, stream: TcpStream, client: Client) {
+    fn admit(self: &Rc<Self>, stream: TcpStream, client: Client, security: Security) {
         let is_proxy = || {
             let policy = self.shared.policy.load();
             policy.proxies.trusted.contains(client.ip().to_canonical())
         };
         let place = match self.places.take(client.ip(), is_proxy) {
             Ok(place) => place,
-            Err(reason) => return self.answerer.borrow().turn_away(&stream, client, reason),
+            Err(reason) => {
+                return self.answerer.borrow().turn_away(&stream, client, security, reason);
+            }
         };
         let open = Open::new(self.clone(), place);
-        let Some(start) = first::look(self, &stream, client) else {
-            return;
+        let look = match security {
+            Security::Tls => Look::Tls(Vec::new()),
+            Security::Plain | Security::Detect => {
+                first::look(self, &stream, client, security == Security::Detect)
+            }
         };
+        if matches!(look, Look::Over) {
+            return;
+        }
         // Without room for one more socket in the event loop, the connection is lost.
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
             return;
         };
-        let stream = Stream::Tcp(stream);
-        tokio::task::spawn_local(async move {
-            let upgraded = connection::serve(stream, client, &open.door, start).await;
-            if let Some(Upgraded { stream, source, input }) = upgraded {
-                // In a task of its own, which is smaller than one that speaks HTTP as well.
-                tokio::task::spawn_local(websocket::serve(stream, open, source, input));
-            }
-        });
+        match (look, security) {
+            (Look::Http(start), _) => open.serve(stream, client, start),
+            (Look::Tls(early), _) => open.secure(stream, client, early),
+            (Look::Silent, Security::Detect) => open.listen(stream, client),
+            (Look::Silent | Look::Over, _) => open.serve(stream, client, Start::default()),
+        }
     }
 }
 
@@ -246,6 +280,57 @@ impl Open {
         counter.set(counter.get() + 1);
         Self { door, _place: place }
     }
+
+    fn serve(self, socket: tokio::net::TcpStream, client: Client, start: Start) {
+        tokio::task::spawn_local(self.speak(Stream::Tcp(socket), client, start));
+    }
+
+    /// Speaks HTTP, and WebSocket if it comes to that.
+    async fn speak(self, stream: Stream, client: Client, start: Start) {
+        let upgraded = connection::serve(stream, client, &self.door, start).await;
+        if let Some(Upgraded { stream, source, input }) = upgraded {
+            // In a task of its own, which is smaller than one that speaks HTTP as well.
+            tokio::task::spawn_local(websocket::serve(stream, self, source, input));
+        }
+    }
+
+    /// Waits for the first byte of a connection that may speak TLS or not.
+    fn listen(self, socket: tokio::net::TcpStream, client: Client) {
+        tokio::task::spawn_local(async move {
+            let mut first = [0];
+            let peeked = tokio::select! {
+                peeked = tokio::time::timeout(self.door.limits.head_timeout, socket.peek(&mut first)) => peeked,
+                () = self.door.stopped() => return,
+            };
+            match peeked {
+                Ok(Ok(1)) if first::is_tls(first[0]) => self.secure(socket, client, Vec::new()),
+                Ok(Ok(1)) => self.serve(socket, client, Start::default()),
+                Ok(_) => {}
+                Err(_) => self.door.answerer.borrow().count_timeout(client),
+            }
+        });
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(self, socket: tokio::net::TcpStream, client: Client, early: Vec<u8>) {
+        let Some(tls) = self.door.tls.clone() else {
+            return;
+        };
+        let client = Client { over_tls: true, ..client };
+        tokio::task::spawn_local(async move {
+            if let Some(stream) = tls::shake_hands(&self.door, &tls, socket, early, client).await {
+                self.speak(stream, client, Start::default()).await;
+            }
+        });
+    }
+
+    /// There is no listener for it.
+    #[cfg(not(feature = "tls"))]
+    fn secure(self, _socket: tokio::net::TcpStream, _client: Client, _early: Vec<u8>) {
+        if let Some(tls) = &self.door.tls {
+            match **tls {}
+        }
+    }
 }
 
 impl Drop for Open {
@@ -255,10 +340,11 @@ impl Drop for Open {
     }
 }
 
-async fn accept(listener: Listener, door: Rc<Door>) {
+async fn accept(listener: Listener, security: Security, door: Rc<Door>) {
     let mut trouble = AcceptTrouble::default();
     loop {
-        match listener.accept(|stream, address| door.admit(stream, address.into())).await {
+        match listener.accept(|stream, address| door.admit(stream, address.into(), security)).await
+        {
             Ok(accepted) => {
                 trouble.accepted(accepted);
                 // Those who are waiting already have their turn.

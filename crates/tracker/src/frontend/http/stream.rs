@@ -9,9 +9,15 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "tls")]
+use super::tls::TlsStream;
+
 /// A connection in the event loop.
 pub(super) enum Stream {
     Tcp(TcpStream),
+    /// In a box, so that a plain connection is no larger for it.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -26,13 +32,17 @@ impl Stream {
     #[cfg(unix)]
     pub(super) fn write_into_a_little_room(&mut self, bytes: &[u8]) -> io::Result<usize> {
         use std::io::Write;
-        use std::os::fd::AsFd;
-        let Self::Tcp(stream) = self;
-        let socket = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
-        match (&socket).write(bytes) {
-            Ok(sent) if sent > 0 => Ok(sent),
-            _ => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let taken = match self {
+            Self::Tcp(stream) => (&duplicate(stream)?).write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => {
+                // What it was given already is what the system has no room for.
+                let (wire, session) = stream.get_mut();
+                let sent = session.write_tls(&mut &duplicate(wire.socket())?);
+                return sent.ok().filter(|sent| *sent > 0).map(|_| 0).ok_or_else(too_slow);
+            }
+        };
+        taken.ok().filter(|taken| *taken > 0).ok_or_else(too_slow)
     }
 
     /// Elsewhere a client that did not make the socket writable in time is too slow.
@@ -41,13 +51,35 @@ impl Stream {
     /// Always `TimedOut`.
     #[cfg(not(unix))]
     pub(super) fn write_into_a_little_room(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::TimedOut.into())
+        Err(too_slow())
     }
+}
 
-    fn inner(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        let Self::Tcp(stream) = self.get_mut();
-        Pin::new(stream)
-    }
+#[cfg(unix)]
+fn duplicate(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
+    use std::os::fd::AsFd;
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
+}
+
+fn too_slow() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+/// Hands a call on to what carries the bytes.
+macro_rules! carried {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream.get_mut() {
+            Stream::Tcp(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => {
+                let $inner = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
 }
 
 impl AsyncRead for Stream {
@@ -56,7 +88,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.inner().poll_read(cx, buffer)
+        carried!(self, inner => inner.poll_read(cx, buffer))
     }
 }
 
@@ -66,7 +98,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write(cx, bytes)
+        carried!(self, inner => inner.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -74,7 +106,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.inner().poll_write_vectored(cx, slices)
+        carried!(self, inner => inner.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,10 +114,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_flush(cx)
+        carried!(self, inner => inner.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_shutdown(cx)
+        carried!(self, inner => inner.poll_shutdown(cx))
     }
 }

@@ -78,9 +78,10 @@ impl Setup {
             mode: Mode::Public,
             udp_port: None,
             http_port: Some(1),
+            https_port: None,
             websocket: true,
         };
-        Self { shared, http: HttpShared::new(limits, site, Stats::new(store, seed, clock)) }
+        Self { shared, http: HttpShared::new(limits, site, Stats::new(store, seed, clock), None) }
     }
 
     fn door(&self, stopped: watch::Receiver<bool>) -> Rc<Door> {
@@ -148,7 +149,7 @@ fn client_with_many_requests_waits_for_one_with_a_single_request() {
         let last = connection(&announce(info_hash, 1002));
         let mut clients = Vec::new();
         for (client, stream, peer) in [first, crowd, last] {
-            door.admit(stream, peer.into());
+            door.admit(stream, peer.into(), Security::Plain);
             clients.push(client);
         }
         let served = &door.shared.store;
@@ -198,7 +199,7 @@ async fn fill(door: &Rc<Door>, torrents: u32) {
             accepted => break accepted.unwrap(),
         }
     };
-    door.admit(stream, peer.into());
+    door.admit(stream, peer.into(), Security::Plain);
     while !client.is_finished() {
         tokio::task::yield_now().await;
     }
@@ -277,7 +278,7 @@ fn full_scrape_that_was_forbidden_meanwhile_is_refused() {
 /// Everything that comes back on a new connection on which a whole text was sent.
 fn answers(door: &Rc<Door>, says: &str) -> String {
     let (mut client, stream, peer) = connection(says);
-    door.admit(stream, peer.into());
+    door.admit(stream, peer.into(), Security::Plain);
     let mut told = String::new();
     client.read_to_string(&mut told).unwrap();
     told
@@ -310,7 +311,7 @@ fn request_in_two_parts_and_requests_in_a_row_are_answered_in_order() {
             let (_stop, stopped) = watch::channel(false);
             let door = setup.door(stopped);
             let (mut client, stream, peer) = connection(now);
-            door.admit(stream, peer.into());
+            door.admit(stream, peer.into(), Security::Plain);
             client.write_all(later.as_bytes()).unwrap();
             client.write_all(missing.as_bytes()).unwrap();
             let reading = std::thread::spawn(move || {
