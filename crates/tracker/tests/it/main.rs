@@ -19,3 +19,5 @@ mod support;
 mod telemetry;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(unix)]
+mod unix_sockets;
