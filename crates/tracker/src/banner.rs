@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::config::Mode;
 
@@ -24,6 +25,8 @@ pub struct Banner {
     pub https: Vec<SocketAddr>,
     /// Whether the addresses of HTTP take TLS as well.
     pub detects_tls: bool,
+    /// Unix sockets for HTTP.
+    pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
     /// Whether browsers are served over HTTP.
@@ -53,6 +56,11 @@ impl Banner {
             let list: Vec<_> = addresses.iter().map(|address| address.to_string()).collect();
             let list = if list.is_empty() { "nothing (off)".to_owned() } else { list.join(", ") };
             push(&mut text, format_args!("{what}  {list}\n"));
+        }
+        if !self.http_unix.is_empty() {
+            let list: Vec<_> =
+                self.http_unix.iter().map(|path| path.display().to_string()).collect();
+            push(&mut text, format_args!("listening on unix   {}\n", list.join(", ")));
         }
         let urls = |scheme, addresses: &[SocketAddr], path: &str| -> Vec<String> {
             let reachable = addresses.iter().filter(|address| self.ipv6 || address.is_ipv4());
@@ -132,6 +140,7 @@ mod tests {
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             https: Vec::new(),
             detects_tls: false,
+            http_unix: Vec::new(),
             admin: addresses(&["127.0.0.1:1338"]),
             websocket: true,
             ipv6: true,
@@ -170,6 +179,7 @@ metrics:
             http: Vec::new(),
             https: Vec::new(),
             detects_tls: false,
+            http_unix: Vec::new(),
             admin: Vec::new(),
             websocket: false,
             ipv6: true,
@@ -195,6 +205,7 @@ tracker URLs:
             http: addresses(&["0.0.0.0:1337", "[::]:1337"]),
             https: Vec::new(),
             detects_tls: false,
+            http_unix: Vec::new(),
             admin: Vec::new(),
             websocket: false,
             ipv6: false,

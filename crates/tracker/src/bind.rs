@@ -2,6 +2,9 @@
 //!
 //! Whatever cannot be bound is reported with its step, its address and the system's reason.
 
+#[cfg(unix)]
+pub mod unix;
+
 use std::io;
 use std::iter;
 use std::net::{SocketAddr, TcpListener};

@@ -128,6 +128,7 @@ fn banner(config: &Config, bound: &Bound) -> Banner {
         http: bound.http.clone(),
         https: bound.https.clone(),
         detects_tls: config.listen.tls == TlsOnHttp::Detect,
+        http_unix: bound.http_unix.clone(),
         admin: bound.admin.clone(),
         ipv6: doctor::has_ipv6(),
     }
@@ -147,7 +148,10 @@ fn host(config: &Config, bound: &Bound) -> Host {
         receive_buffer_bytes_max: skep_net::limits::receive_buffer_bytes_max()
             .map(|bytes| bytes as u64),
         open_files_max: open_files.map(|limit| limit.current_max),
-        http_connections_max: match bound.http.is_empty() && bound.https.is_empty() {
+        http_connections_max: match bound.http.is_empty()
+            && bound.https.is_empty()
+            && bound.http_unix.is_empty()
+        {
             true => 0,
             false => config.http.connections_max.into(),
         },

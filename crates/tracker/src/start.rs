@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,11 @@ use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
 use crate::admin::{self, AdminState};
+#[cfg(unix)]
+use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
+#[cfg(unix)]
+use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
@@ -52,6 +57,10 @@ pub enum StartError {
     /// A socket cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A unix socket cannot be opened.
+    #[cfg(unix)]
+    #[error(transparent)]
+    BindUnix(#[from] UnixBindError),
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
@@ -80,6 +89,8 @@ pub struct Bound {
     pub https: Vec<SocketAddr>,
     /// Seconds for which the certificate is good, if there is one that tells.
     pub certificate_left_secs: Option<i64>,
+    /// Unix sockets for HTTP.
+    pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
@@ -100,6 +111,9 @@ pub struct Running {
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
+    /// Their files are removed at the end.
+    #[cfg(unix)]
+    _unix_sockets: Vec<UnixSocket>,
 }
 
 /// Starts the tracker; when this returns, every socket answers.
@@ -118,9 +132,12 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
+    #[cfg(unix)]
+    let unix_sockets = bind_unix(&config)?;
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
     let limits = http_limits(&config, connections_possible(count + bound.admin.len() + 1));
+    bound.http_unix.clone_from(&config.listen.http_unix);
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = tls
         .as_ref()
@@ -169,11 +186,27 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let Shared { store: swarms, seed, clock: time, .. } = parts.shared.clone();
     let stats = Stats::new(swarms, seed, time);
     let http = HttpShared::new(limits, admin.site.clone(), stats, tls);
-    parts.spawn_http(listening(&config, sockets.http, sockets.https), &http)?;
+    let mut listeners = listening(&config, sockets.http, sockets.https);
+    #[cfg(unix)]
+    for socket in &unix_sockets {
+        for of_worker in &mut listeners {
+            of_worker.push(Listening::Unix(socket.listener().map_err(StartError::Socket)?));
+        }
+    }
+    parts.spawn_http(listeners, &http)?;
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running { bound, clock, store, reloader, admin, workers })
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        reloader,
+        admin,
+        workers,
+        #[cfg(unix)]
+        _unix_sockets: unix_sockets,
+    })
 }
 
 impl Running {
@@ -356,6 +389,12 @@ fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     certificate.transpose().map_err(StartError::Tls)
 }
 
+#[cfg(unix)]
+fn bind_unix(config: &Config) -> Result<Vec<UnixSocket>, UnixBindError> {
+    let Listen { http_unix, http_unix_mode, .. } = &config.listen;
+    http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode)).collect()
+}
+
 /// The listeners of each worker, with what they take.
 fn listening(
     config: &Config,
@@ -366,7 +405,7 @@ fn listening(
         TlsOnHttp::Off => Security::Plain,
         TlsOnHttp::Detect => Security::Detect,
     };
-    let with = |security| move |socket| Listening { socket, security };
+    let with = |security| move |socket| Listening::Tcp { socket, security };
     let of_worker = |(http, https): (Vec<_>, Vec<_>)| {
         let http = http.into_iter().map(with(on_http));
         http.chain(https.into_iter().map(with(Security::Tls))).collect()
@@ -433,6 +472,7 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
         https: first(&sockets.https)?,
+        http_unix: Vec::new(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
         left_out: sockets.left_out.clone(),

@@ -226,11 +226,20 @@ impl<'a> HttpSession<'a> {
     /// # Errors
     /// If `peer` is a trusted proxy and does not say for whom it speaks.
     pub fn client_ip(&self, head: &Head<'_>, peer: IpAddr) -> Result<IpAddr, HttpRefusal<'a>> {
-        let Proxies { trusted, header } = &self.policy.proxies;
+        let trusted = &self.policy.proxies.trusted;
         let peer = peer_addr::canonical(peer);
         if trusted.is_empty() || !trusted.contains(peer) {
             return Ok(peer);
         }
+        self.client_of_proxy(head)
+    }
+
+    /// The address of the client for whom a proxy speaks that is trusted.
+    ///
+    /// # Errors
+    /// If it does not say for whom.
+    pub fn client_of_proxy(&self, head: &Head<'_>) -> Result<IpAddr, HttpRefusal<'a>> {
+        let Proxies { trusted, header } = &self.policy.proxies;
         let values = head.headers_named(header);
         let client = if header.eq_ignore_ascii_case("forwarded") {
             http::forwarded_client_address(values, |ip| trusted.contains(ip))

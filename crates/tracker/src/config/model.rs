@@ -65,6 +65,10 @@ pub struct Listen {
     pub https: Listeners,
     /// Whether `http` takes TLS as well.
     pub tls: TlsOnHttp,
+    /// Unix sockets of the HTTP front end.
+    pub http_unix: Vec<PathBuf>,
+    /// Who may connect to them.
+    pub http_unix_mode: u32,
     /// The operator's listener.
     pub admin: Listeners,
     /// Threads that answer; 0 for one a core.

@@ -215,6 +215,28 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "listen.http_unix",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Restart,
+        &[
+            "Paths of unix sockets of the HTTP front end, for proxies on this host.",
+            "Whoever connects there counts as a proxy in proxy.trusted: the header of proxy.header \
+             must name the client.",
+            "A socket on which nobody listens any more is replaced; it is removed at the end.",
+        ],
+    ),
+    row(
+        "listen.http_unix_mode",
+        Kind::Text,
+        Initial::Text("0660"),
+        Reload::Restart,
+        &[
+            "Mode of the files of listen.http_unix in octal digits.",
+            "Whoever may write to one may announce the address of anybody.",
+        ],
+    ),
+    row(
         "listen.admin",
         Kind::Sockets,
         Initial::List(&["127.0.0.1:1338"]),

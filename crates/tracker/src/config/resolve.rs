@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use skep_net::udp::SOCKETS_MAX;
 
+use self::transport::octal;
 use super::model::{
     Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
     Websocket,
@@ -193,6 +194,7 @@ impl Settings {
         self.check_proxy();
         self.check_listeners();
         self.check_tls();
+        self.check_unix_sockets();
         self.check_overlaps();
         self.check_udp_count();
         self.warn_of_secret();
@@ -280,7 +282,9 @@ impl Settings {
             Origin::File { foreign_key: Some(_), .. } => true,
             _ => !header.eq_ignore_ascii_case(&Self::initial().text("proxy.header")),
         };
-        if is_chosen && self.networks("proxy.trusted").is_empty() {
+        let has_proxies = !self.networks("proxy.trusted").is_empty()
+            || !self.texts("listen.http_unix").is_empty();
+        if is_chosen && !has_proxies {
             self.warn("proxy.header", "has no effect while proxy.trusted is empty");
         }
     }
@@ -347,6 +351,8 @@ impl Settings {
             http: self.front_end("listen.http", port),
             https: self.named("listen.https"),
             tls: self.word("listen.tls"),
+            http_unix: self.texts("listen.http_unix").into_iter().map(PathBuf::from).collect(),
+            http_unix_mode: octal(&self.text("listen.http_unix_mode")).unwrap_or(0),
             admin: self.named("listen.admin"),
             workers: self.integer("listen.workers"),
             secret: self.secret(),

@@ -99,6 +99,7 @@ fn other_value(key: &str) -> &'static str {
         (_, Kind::Choice(words)) => words[words.len() - 1],
         (_, Kind::Sockets) => "127.0.0.1:5",
         (_, Kind::Networks) => "192.0.2.0/24",
+        ("listen.http_unix_mode", _) => "0600",
         (_, Kind::Text | Kind::Secret | Kind::Path | Kind::Texts) => "other-text-16-bytes",
     }
 }

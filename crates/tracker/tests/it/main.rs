@@ -19,4 +19,6 @@ mod support;
 mod telemetry;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(unix)]
+mod unix_sockets;
 mod websocket;

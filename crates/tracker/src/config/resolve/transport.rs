@@ -18,7 +18,7 @@ impl Settings {
         let is_off = [&listen.udp, &listen.http, &listen.https]
             .iter()
             .all(|front_end| front_end.addresses.is_empty());
-        if is_off {
+        if is_off && self.texts("listen.http_unix").is_empty() {
             let http = self.described("listen.http");
             self.refuse("listen.udp", format!("must not be off with {http}: nothing is served"));
         }
@@ -65,6 +65,30 @@ impl Settings {
         }
     }
 
+    pub(super) fn check_unix_sockets(&mut self) {
+        const PATHS: &str = "listen.http_unix";
+        const MODE: &str = "listen.http_unix_mode";
+        if self.are_sound(&[MODE]) && octal(&self.text(MODE)).is_none() {
+            self.refuse(MODE, "must be three or four octal digits up to 0777, such as 0660");
+        }
+        let paths = self.texts(PATHS);
+        if paths.is_empty() || !self.are_sound(&[PATHS]) {
+            return;
+        }
+        if cfg!(not(unix)) {
+            self.refuse(PATHS, "must be empty: this system has no unix sockets");
+        }
+        for (number, path) in paths.iter().enumerate() {
+            if path.is_empty() || path.len() > UNIX_PATH_BYTES_MAX {
+                let message = format!("{path:?} must be of 1 to {UNIX_PATH_BYTES_MAX} bytes");
+                self.refuse(PATHS, message);
+            }
+            if paths[..number].contains(path) {
+                self.refuse(PATHS, format!("must not hold {path} twice"));
+            }
+        }
+    }
+
     /// TLS needs its files, and files need TLS.
     pub(super) fn check_tls(&mut self) {
         const FILES: [&str; 2] = ["tls.certificate", "tls.key"];
@@ -100,6 +124,16 @@ impl Settings {
         }
     }
 }
+
+/// Reads the mode of a file.
+pub(super) fn octal(text: &str) -> Option<u32> {
+    let is_mode = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| byte.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|mode| is_mode && *mode <= 0o777)
+}
+
+/// What the system takes (104 with the NUL behind it on some, 108 on Linux), without what is put
+/// behind the name while the socket is made.
+const UNIX_PATH_BYTES_MAX: usize = 90;
 
 /// Returns whether two TCP listeners would want the same packets.
 fn is_same_socket(left: &SocketAddr, right: &SocketAddr) -> bool {

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
@@ -105,7 +104,7 @@ impl Answerer {
     /// news. Clients take 503 for what it is. A handshake is not made only to say so.
     pub(super) fn turn_away(
         &self,
-        mut stream: &TcpStream,
+        mut stream: impl Read + Write,
         client: Client,
         security: Security,
         reason: DropReason,
@@ -263,7 +262,7 @@ impl Answerer {
             what,
             pages: self.pages.clone(),
             shared: self.worker.shared.clone(),
-            peer: client.ip(),
+            client,
         };
         Next::Deferred { page: Box::new(page), connection: head.connection }
     }
@@ -277,9 +276,8 @@ impl Answerer {
         out: &mut Vec<u8>,
     ) {
         self.counters(client).request(Action::Announce);
-        let asked = session
-            .client_ip(head, client.ip())
-            .and_then(|source: IpAddr| session.announce(target.query, source));
+        let asked =
+            client.source(&session, head).and_then(|source| session.announce(target.query, source));
         match asked {
             Ok(asked) => self.announced(session, head, client, &asked, out),
             Err(refusal) => self.refused(session.policy, head, client, refusal, out),

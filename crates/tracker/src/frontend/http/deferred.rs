@@ -13,6 +13,7 @@ use skep_engine::counters::Action;
 use skep_engine::session::{HttpRefusal, HttpSession, Policy};
 use skep_proto::http::ResponseHead;
 
+use super::client::Client;
 use super::places::Network;
 use crate::frontend::Shared;
 use crate::pages::{self, Site};
@@ -104,8 +105,8 @@ pub(super) struct Deferred {
     pub(super) what: Walk,
     pub(super) pages: Arc<Pages>,
     pub(super) shared: Shared,
-    /// Where the connection comes from.
-    pub(super) peer: IpAddr,
+    /// Who asks.
+    pub(super) client: Client,
 }
 
 impl std::fmt::Debug for Deferred {
@@ -130,7 +131,7 @@ impl Deferred {
             let body = self.body_here_or_elsewhere().await;
             return Made { head, action: Action::Page, body, _under_way: None };
         };
-        let under_way = UnderWay::begin(&pages, self.peer, || self.is_from_proxy());
+        let under_way = UnderWay::begin(&pages, self.client.ip(), || self.is_from_proxy());
         let body = match under_way {
             Some(_) => self.body_here_or_elsewhere().await,
             None => Err(HttpRefusal::Overloaded),
@@ -156,7 +157,7 @@ impl Deferred {
     }
 
     fn is_from_proxy(&self) -> bool {
-        self.shared.policy.load().proxies.trusted.contains(self.peer.to_canonical())
+        self.client.is_trusted(&self.shared.policy.load().proxies)
     }
 
     /// The body, if it can be had without a walk.

@@ -4,6 +4,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
 
 #[cfg(unix)]
 use tokio::io::{Interest, unix::AsyncFd};
@@ -13,31 +17,58 @@ const TURN_MAX: u32 = 64;
 
 /// A listener in the event loop.
 #[cfg(unix)]
-pub(super) struct Listener(AsyncFd<TcpListener>);
+pub(super) struct Listener<L: AsRawFd = TcpListener>(AsyncFd<L>);
 
 #[cfg(unix)]
-impl Listener {
-    /// Takes over a listener of `skep_net`.
+impl<L: AsRawFd> Listener<L> {
+    /// Takes over a listener that does not block.
     // Its successor is unsafe, to be promised that the descriptor stays; the standard library's does.
     #[allow(deprecated)]
-    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+    pub(super) fn new(listener: L) -> io::Result<Self> {
         AsyncFd::with_interest(listener, Interest::READABLE).map(Self)
     }
 
-    /// Waits for connections, hands on those that are there and returns how many it were.
-    pub(super) async fn accept(
-        &self,
-        mut admit: impl FnMut(TcpStream, SocketAddr),
-    ) -> io::Result<u32> {
+    /// Waits for connections, takes those that are there and returns how many it were.
+    async fn take(&self, mut take: impl FnMut(&L) -> io::Result<()>) -> io::Result<u32> {
         let mut ready = self.0.readable().await?;
         for accepted in 0..TURN_MAX {
-            match ready.try_io(|listener| skep_net::tcp::accept(listener.get_ref())) {
-                Ok(Ok((stream, peer))) => admit(stream, peer),
+            match ready.try_io(|listener| take(listener.get_ref())) {
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_would_block) => return Ok(accepted),
             }
         }
         Ok(TURN_MAX)
+    }
+}
+
+#[cfg(unix)]
+impl Listener {
+    /// Waits for connections, hands on those that are there and returns how many it were.
+    pub(super) async fn accept(
+        &self,
+        mut admit: impl FnMut(TcpStream, SocketAddr),
+    ) -> io::Result<u32> {
+        let accept = |listener: &TcpListener| {
+            let (stream, peer) = skep_net::tcp::accept(listener)?;
+            admit(stream, peer);
+            Ok(())
+        };
+        self.take(accept).await
+    }
+}
+
+#[cfg(unix)]
+impl Listener<UnixListener> {
+    /// Waits for connections, hands on those that are there and returns how many it were.
+    pub(super) async fn accept_unix(&self, mut admit: impl FnMut(UnixStream)) -> io::Result<u32> {
+        let accept = |listener: &UnixListener| {
+            let (stream, _) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            admit(stream);
+            Ok(())
+        };
+        self.take(accept).await
     }
 }
 

@@ -15,8 +15,8 @@ mod tls;
 mod trouble;
 
 use std::cell::RefCell;
-use std::io;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,11 +98,17 @@ pub enum Security {
 
 /// A bound, non-blocking listener.
 #[derive(Debug)]
-pub struct Listening {
-    /// The listener.
-    pub socket: TcpListener,
-    /// What its connections are.
-    pub security: Security,
+pub enum Listening {
+    /// For clients and proxies from anywhere.
+    Tcp {
+        /// The listener.
+        socket: TcpListener,
+        /// What its connections are.
+        security: Security,
+    },
+    /// For proxies on this host.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
 }
 
 /// The HTTP listeners of one worker.
@@ -161,9 +167,26 @@ impl HttpFrontend {
         tokio::task::spawn_local(websocket::receive(door.clone(), post.mailbox));
         tokio::task::spawn_local(websocket::tend(door.clone()));
         let mut accepting = JoinSet::new();
-        for Listening { socket, security } in listeners {
-            let listener = Listener::new(socket)?;
-            accepting.spawn_local(accept(listener, security, door.clone()));
+        for listening in listeners {
+            let door = door.clone();
+            match listening {
+                Listening::Tcp { socket, security } => {
+                    let listener = Listener::new(socket)?;
+                    accepting.spawn_local(accept(async move || {
+                        let admit = |stream, address: SocketAddr| {
+                            door.admit(stream, address.into(), security);
+                        };
+                        listener.accept(admit).await
+                    }));
+                }
+                #[cfg(unix)]
+                Listening::Unix(socket) => {
+                    let listener = Listener::new(socket)?;
+                    accepting.spawn_local(accept(async move || {
+                        listener.accept_unix(|stream| door.admit_unix(stream)).await
+                    }));
+                }
+            }
         }
         tokio::select! {
             () = shared.shutdown.wait() => {}
@@ -235,17 +258,9 @@ impl Door {
 
     /// Takes in a connection that does not block.
     fn admit(self: &Rc<Self>, stream: TcpStream, client: Client, security: Security) {
-        let is_proxy = || {
-            let policy = self.shared.policy.load();
-            policy.proxies.trusted.contains(client.ip().to_canonical())
+        let Some(open) = self.open(&stream, client, security) else {
+            return;
         };
-        let place = match self.places.take(client.ip(), is_proxy) {
-            Ok(place) => place,
-            Err(reason) => {
-                return self.answerer.borrow().turn_away(&stream, client, security, reason);
-            }
-        };
-        let open = Open::new(self.clone(), place);
         let look = match security {
             Security::Tls => Look::Tls(Vec::new()),
             Security::Plain | Security::Detect => {
@@ -260,10 +275,43 @@ impl Door {
             return;
         };
         match (look, security) {
-            (Look::Http(start), _) => open.serve(stream, client, start),
+            (Look::Http(start), _) => open.serve(Stream::Tcp(stream), client, start),
             (Look::Tls(early), _) => open.secure(stream, client, early),
             (Look::Silent, Security::Detect) => open.listen(stream, client),
-            (Look::Silent | Look::Over, _) => open.serve(stream, client, Start::default()),
+            (Look::Silent | Look::Over, _) => {
+                open.serve(Stream::Tcp(stream), client, Start::default())
+            }
+        }
+    }
+
+    /// Takes in a connection of a unix socket that does not block.
+    #[cfg(unix)]
+    fn admit_unix(self: &Rc<Self>, stream: std::os::unix::net::UnixStream) {
+        let client = Client::of_unix_socket();
+        let Some(open) = self.open(&stream, client, Security::Plain) else {
+            return;
+        };
+        // Without room for one more socket in the event loop, the connection is lost.
+        let Ok(stream) = tokio::net::UnixStream::from_std(stream) else {
+            return;
+        };
+        open.serve(Stream::Unix(stream), client, Start::default());
+    }
+
+    /// Finds a place for a connection, or turns it away.
+    fn open(
+        self: &Rc<Self>,
+        stream: impl Read + Write,
+        client: Client,
+        security: Security,
+    ) -> Option<Open> {
+        let is_proxy = || client.is_trusted(&self.shared.policy.load().proxies);
+        match self.places.take(client.ip(), is_proxy) {
+            Ok(place) => Some(Open::new(self.clone(), place)),
+            Err(reason) => {
+                self.answerer.borrow().turn_away(stream, client, security, reason);
+                None
+            }
         }
     }
 }
@@ -281,8 +329,8 @@ impl Open {
         Self { door, _place: place }
     }
 
-    fn serve(self, socket: tokio::net::TcpStream, client: Client, start: Start) {
-        tokio::task::spawn_local(self.speak(Stream::Tcp(socket), client, start));
+    fn serve(self, stream: Stream, client: Client, start: Start) {
+        tokio::task::spawn_local(self.speak(stream, client, start));
     }
 
     /// Speaks HTTP, and WebSocket if it comes to that.
@@ -304,7 +352,7 @@ impl Open {
             };
             match peeked {
                 Ok(Ok(1)) if first::is_tls(first[0]) => self.secure(socket, client, Vec::new()),
-                Ok(Ok(1)) => self.serve(socket, client, Start::default()),
+                Ok(Ok(1)) => self.serve(Stream::Tcp(socket), client, Start::default()),
                 Ok(_) => {}
                 Err(_) => self.door.answerer.borrow().count_timeout(client),
             }
@@ -340,11 +388,11 @@ impl Drop for Open {
     }
 }
 
-async fn accept(listener: Listener, security: Security, door: Rc<Door>) {
+/// Takes in connections as they come, and rests when that fails.
+async fn accept(mut accept: impl AsyncFnMut() -> io::Result<u32>) {
     let mut trouble = AcceptTrouble::default();
     loop {
-        match listener.accept(|stream, address| door.admit(stream, address.into(), security)).await
-        {
+        match accept().await {
             Ok(accepted) => {
                 trouble.accepted(accepted);
                 // Those who are waiting already have their turn.

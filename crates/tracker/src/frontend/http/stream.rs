@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 #[cfg(feature = "tls")]
 use super::tls::TlsStream;
@@ -15,6 +17,8 @@ use super::tls::TlsStream;
 /// A connection in the event loop.
 pub(super) enum Stream {
     Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
     /// In a box, so that a plain connection is no larger for it.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
@@ -33,12 +37,13 @@ impl Stream {
     pub(super) fn write_into_a_little_room(&mut self, bytes: &[u8]) -> io::Result<usize> {
         use std::io::Write;
         let taken = match self {
-            Self::Tcp(stream) => (&duplicate(stream)?).write(bytes),
+            Self::Tcp(stream) => duplicate(stream)?.write(bytes),
+            Self::Unix(stream) => duplicate(stream)?.write(bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => {
                 // What it was given already is what the system has no room for.
                 let (wire, session) = stream.get_mut();
-                let sent = session.write_tls(&mut &duplicate(wire.socket())?);
+                let sent = session.write_tls(&mut duplicate(wire.socket())?);
                 return sent.ok().filter(|sent| *sent > 0).map(|_| 0).ok_or_else(too_slow);
             }
         };
@@ -55,9 +60,9 @@ impl Stream {
     }
 }
 
+/// The same socket, without what the event loop believes of it.
 #[cfg(unix)]
-fn duplicate(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
-    use std::os::fd::AsFd;
+fn duplicate(stream: &impl std::os::fd::AsFd) -> io::Result<std::fs::File> {
     Ok(stream.as_fd().try_clone_to_owned()?.into())
 }
 
@@ -70,6 +75,11 @@ macro_rules! carried {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {
             Stream::Tcp(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            #[cfg(unix)]
+            Stream::Unix(stream) => {
                 let $inner = Pin::new(stream);
                 $call
             }

@@ -101,7 +101,8 @@ impl Setup {
             extra_headers: &[],
         };
         let (pages, shared) = (self.http.pages.clone(), self.shared.clone());
-        Deferred { head, what: Walk::FullScrape, pages, shared, peer }
+        let client = SocketAddr::new(peer, 0).into();
+        Deferred { head, what: Walk::FullScrape, pages, shared, client }
     }
 }
 
