@@ -19,6 +19,9 @@ const INSIDE: &str = "SKEP_TEST_NETWORK";
 const NAME: &str = "tracker.test";
 const PORT: u16 = 6969;
 
+/// Has every address.
+const INTERFACE: &str = "network";
+
 /// Which addresses the network has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Family {
@@ -80,19 +83,20 @@ impl Network {
         ip(&["link", "set", "lo", "up"]);
         // Transmission takes no loopback peers, and nothing should fall back to them.
         ip(&["address", "flush", "dev", "lo"]);
+        // WebRTC does not even look at the loopback interface. This one ends in nothing.
+        ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "nowhere"]);
+        ip(&["link", "set", "nowhere", "up"]);
+        ip(&["link", "set", INTERFACE, "up"]);
+        let (version, length, option): (_, _, &[&str]) = match family {
+            Family::Ipv4 => ("-4", 24, &[]),
+            Family::Ipv6 => ("-6", 64, &["nodad"]),
+        };
         for host in [network.tracker(), network.seeder(), network.leecher()] {
-            let (length, option): (_, &[&str]) = match family {
-                Family::Ipv4 => (24, &[]),
-                Family::Ipv6 => (64, &["nodad"]),
-            };
             let address = format!("{host}/{length}");
-            ip(&[&["address", "add", &address, "dev", "lo"], option].concat());
+            ip(&[&["address", "add", &address, "dev", INTERFACE], option].concat());
         }
         // Leads nowhere, but Transmission uses IPv6 only where the world seems reachable.
-        match family {
-            Family::Ipv4 => ip(&["-4", "route", "add", "default", "dev", "lo"]),
-            Family::Ipv6 => ip(&["-6", "route", "add", "default", "dev", "lo"]),
-        }
+        ip(&[version, "route", "add", "default", "dev", INTERFACE]);
         let hosts = network.folder.join("hosts");
         fs::write(&hosts, format!("{} {NAME}\n", network.tracker())).unwrap();
         run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
