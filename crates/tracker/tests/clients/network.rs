@@ -22,6 +22,9 @@ const PORT: u16 = 6969;
 /// Has every address.
 const INTERFACE: &str = "network";
 
+/// How the line begins by which a test says what it saw.
+const SEEN: [&str; 2] = ["announced ", "moved "];
+
 /// Which addresses the network has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Family {
@@ -63,11 +66,12 @@ pub(crate) fn inside(test: &str, family: Family, body: impl FnOnce(&Network)) {
     if !output.status.success() {
         panic!("in a network of its own ({}):\n{told}", output.status);
     }
-    let moved: Vec<&str> = told.lines().filter(|line| line.starts_with("moved ")).collect();
-    assert!(!moved.is_empty(), "the test did not run inside:\n{told}");
+    let seen: Vec<&str> =
+        told.lines().filter(|line| SEEN.iter().any(|word| line.starts_with(word))).collect();
+    assert!(!seen.is_empty(), "the test did not run inside:\n{told}");
     fs::remove_dir_all(&folder).unwrap();
     // Past the capture of output, so that it is seen when all is well: this is what the test is for.
-    let seen = format!("{}\n", moved.join("\n"));
+    let seen = format!("{}\n", seen.join("\n"));
     io::stderr().write_all(seen.as_bytes()).unwrap();
 }
 
@@ -100,6 +104,8 @@ impl Network {
         let hosts = network.folder.join("hosts");
         fs::write(&hosts, format!("{} {NAME}\n", network.tracker())).unwrap();
         run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
+        // What a browser leaves there goes with it.
+        run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/dev/shm"]));
         network
     }
 
@@ -144,6 +150,7 @@ impl Network {
         match transport {
             Transport::Udp => format!("udp://{NAME}:{PORT}/announce"),
             Transport::Http => format!("http://{NAME}:{PORT}/announce"),
+            Transport::WebSocket => format!("ws://{NAME}:{PORT}/announce"),
         }
     }
 }
