@@ -1,9 +1,10 @@
-//! Installs what the tests need on a Debian machine: BitTorrent clients, valgrind and a compiler for
-//! libFuzzer.
+//! Installs what the tests need on a Debian machine: BitTorrent clients, a browser, valgrind and a
+//! compiler for libFuzzer.
 //!
 //! What is already there is left alone, so a second run costs a few process starts. Other systems
 //! get a list of what is missing and install it by their own means.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,9 @@ use crate::shell;
 const PROGRAMS: &[(&str, &str)] = &[
     ("aria2c", "aria2"),
     ("transmission-cli", "transmission-cli"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("sha1sum", "coreutils"),
@@ -29,6 +33,12 @@ const PYTHON: &str = "/usr/bin/python3";
 /// What pip is asked for; older releases have no wheels for current Pythons.
 const LIBTORRENT: &str = "libtorrent>=2.0.11,<3";
 
+/// The folder that says which packages of npm are needed; `npm install --package-lock-only` there
+/// renews the lock. Of node-datachannel an older release would be taken, which fetches its binary
+/// from elsewhere.
+const NPM: &str = "crates/tracker/tests/clients/npm";
+const NPM_LOCK: &str = "package-lock.json";
+
 /// Brings the machine to the state in which every test can run.
 pub(crate) fn run() -> Result<()> {
     components()?;
@@ -41,7 +51,8 @@ pub(crate) fn run() -> Result<()> {
         missing.push("python3-venv");
     }
     packages(&missing)?;
-    libtorrent()
+    libtorrent()?;
+    webtorrent()
 }
 
 /// Adds formatter and linter where rustup was told to install the least.
@@ -104,6 +115,28 @@ fn imports_libtorrent(venv: &Path) -> bool {
 
 fn python(venv: &Path) -> PathBuf {
     venv.join("bin/python")
+}
+
+/// Puts webtorrent and what it needs below the target directory, exactly as locked.
+///
+/// Scripts of the packages do not run: they would fetch programs from elsewhere, and every package
+/// that is needed brings its own.
+fn webtorrent() -> Result<()> {
+    let home = shell::target().join("npm");
+    let locked = fs::read_to_string(shell::root().join(NPM).join(NPM_LOCK))?;
+    // Written when all is there.
+    let done = home.join("installed.json");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == locked) {
+        return Ok(());
+    }
+    fs::create_dir_all(&home)?;
+    for file in ["package.json", NPM_LOCK] {
+        fs::copy(shell::root().join(NPM).join(file), home.join(file))
+            .with_context(|| format!("copy {NPM}/{file}"))?;
+    }
+    let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    shell::run(shell::program("npm").arg("ci").args(flags).current_dir(&home))?;
+    fs::write(done, locked).context("note what npm installed")
 }
 
 /// Whether a program is found; Debian users have no `sbin` in their path, yet it is there.

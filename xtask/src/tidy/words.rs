@@ -23,7 +23,7 @@ const WIRE_FOLDER: &str = "crates/proto/";
 const FILE_NAMES: &[&str] = &["utils.rs", "util.rs", "helpers.rs", "misc.rs"];
 
 /// Files that people write by hand and programs read.
-const SOURCES: &[&str] = &["rs", "py", "sh", "toml", "yml", "yaml", "scn"];
+const SOURCES: &[&str] = &["rs", "py", "mjs", "html", "sh", "toml", "yml", "yaml", "scn"];
 
 /// Prefixes of numbered rules that only their author can look up; comments cite the BEP instead.
 const RULE_PREFIXES: &[&str] = &["UDP", "HTTP", "SW", "WS", "SEC"];

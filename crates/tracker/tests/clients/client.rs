@@ -1,11 +1,11 @@
 //! The stock clients and how each is told to meet others through the tracker only.
 //!
 //! Every client gets one address, a folder and a torrent file; whether it seeds or leeches follows
-//! from what is in the folder.
+//! from what is in the folder. WebRTC chooses its own addresses.
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::Process;
@@ -14,8 +14,12 @@ use crate::process::Process;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Client {
     Aria2,
+    /// A page that holds webtorrent.
+    Chromium,
     Libtorrent,
     Transmission,
+    /// The same package in Node, with a WebRTC of its own.
+    Webtorrent,
 }
 
 /// How a client announces.
@@ -23,7 +27,12 @@ pub(crate) enum Client {
 pub(crate) enum Transport {
     Http,
     Udp,
+    WebSocket,
 }
+
+/// What webtorrent says when the tracker knows that it seeds: it announces that it has the whole
+/// file, and that it started, which takes five seconds in Node.
+pub(crate) const SEEDS: &str = "answer 2 of the tracker";
 
 impl Client {
     /// Starts the client on one address.
@@ -36,17 +45,23 @@ impl Client {
     ) -> Process {
         let mut command = match self {
             Self::Aria2 => aria2(address, folder),
+            Self::Chromium => chromium(address, folder),
             Self::Libtorrent => libtorrent(address, folder),
             Self::Transmission => transmission(address, folder),
+            Self::Webtorrent => webtorrent(folder),
         };
         Process::start(role, command.arg(torrent).env("HOME", folder))
     }
 
     /// What the client says when an announce met no tracker, and how often it does before any
-    /// other way to find peers would long have found them; aria2 takes minutes to try again.
+    /// other way to find peers would long have found them; aria2 and webtorrent take minutes to
+    /// try again.
     pub(crate) fn failed_announces(self) -> (&'static str, usize) {
         match self {
             Self::Aria2 => ("Download aborted. URI=http://tracker.test", 1),
+            Self::Chromium | Self::Webtorrent => {
+                ("warning: Error connecting to ws://tracker.test", 1)
+            }
             Self::Libtorrent => ("tracker_error_alert", 2),
             Self::Transmission => ("Could not connect to tracker", 2),
         }
@@ -70,11 +85,9 @@ fn aria2(address: IpAddr, folder: &Path) -> Command {
 }
 
 fn libtorrent(address: IpAddr, folder: &Path) -> Command {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in target");
-    let ours = target.join("python/bin/python");
+    let ours = installed("python/bin/python");
     let mut command = Command::new(if ours.exists() { ours.as_path() } else { "python3".as_ref() });
-    command.arg(tests.join("libtorrent_client.py")).arg(address.to_string()).arg(folder);
+    command.arg(beside("libtorrent_client.py")).arg(address.to_string()).arg(folder);
     command
 }
 
@@ -95,4 +108,46 @@ fn transmission(address: IpAddr, folder: &Path) -> Command {
     let mut command = Command::new("transmission-cli");
     command.arg("--config-dir").arg(settings).arg("--download-dir").arg(folder);
     command
+}
+
+fn webtorrent(folder: &Path) -> Command {
+    let mut command = node(include_str!("webtorrent.mjs"));
+    command.arg(folder);
+    command
+}
+
+fn chromium(address: IpAddr, folder: &Path) -> Command {
+    let mut command = node(include_str!("chromium.mjs"));
+    command.arg(beside("page.html")).arg(address.to_string()).arg(folder);
+    command
+}
+
+/// The announcing part of webtorrent alone, which also speaks UDP and HTTP.
+pub(crate) fn announces(url: &str) -> Process {
+    Process::start("announces", node(include_str!("announces.mjs")).arg(url))
+}
+
+/// A script that sees the packages of npm, as it would if it lay beside them.
+fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.args(["--input-type=module", "--eval", script]).current_dir(packages());
+    command
+}
+
+/// Where the packages of npm are.
+pub(crate) fn packages() -> PathBuf {
+    let home = installed("npm");
+    assert!(home.is_dir(), "no packages of npm; `cargo xtask install` installs them");
+    home
+}
+
+/// What `cargo xtask install` put into the target directory.
+fn installed(path: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in target");
+    target.join(path)
+}
+
+/// A file in the folder of this one.
+fn beside(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }

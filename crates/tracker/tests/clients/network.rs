@@ -19,6 +19,12 @@ const INSIDE: &str = "SKEP_TEST_NETWORK";
 const NAME: &str = "tracker.test";
 const PORT: u16 = 6969;
 
+/// Has every address.
+const INTERFACE: &str = "network";
+
+/// How the line begins by which a test says what it saw.
+const SEEN: [&str; 2] = ["announced ", "moved "];
+
 /// Which addresses the network has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Family {
@@ -60,11 +66,12 @@ pub(crate) fn inside(test: &str, family: Family, body: impl FnOnce(&Network)) {
     if !output.status.success() {
         panic!("in a network of its own ({}):\n{told}", output.status);
     }
-    let moved: Vec<&str> = told.lines().filter(|line| line.starts_with("moved ")).collect();
-    assert!(!moved.is_empty(), "the test did not run inside:\n{told}");
+    let seen: Vec<&str> =
+        told.lines().filter(|line| SEEN.iter().any(|word| line.starts_with(word))).collect();
+    assert!(!seen.is_empty(), "the test did not run inside:\n{told}");
     fs::remove_dir_all(&folder).unwrap();
     // Past the capture of output, so that it is seen when all is well: this is what the test is for.
-    let seen = format!("{}\n", moved.join("\n"));
+    let seen = format!("{}\n", seen.join("\n"));
     io::stderr().write_all(seen.as_bytes()).unwrap();
 }
 
@@ -80,22 +87,25 @@ impl Network {
         ip(&["link", "set", "lo", "up"]);
         // Transmission takes no loopback peers, and nothing should fall back to them.
         ip(&["address", "flush", "dev", "lo"]);
+        // WebRTC does not even look at the loopback interface. This one ends in nothing.
+        ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "nowhere"]);
+        ip(&["link", "set", "nowhere", "up"]);
+        ip(&["link", "set", INTERFACE, "up"]);
+        let (version, length, option): (_, _, &[&str]) = match family {
+            Family::Ipv4 => ("-4", 24, &[]),
+            Family::Ipv6 => ("-6", 64, &["nodad"]),
+        };
         for host in [network.tracker(), network.seeder(), network.leecher()] {
-            let (length, option): (_, &[&str]) = match family {
-                Family::Ipv4 => (24, &[]),
-                Family::Ipv6 => (64, &["nodad"]),
-            };
             let address = format!("{host}/{length}");
-            ip(&[&["address", "add", &address, "dev", "lo"], option].concat());
+            ip(&[&["address", "add", &address, "dev", INTERFACE], option].concat());
         }
         // Leads nowhere, but Transmission uses IPv6 only where the world seems reachable.
-        match family {
-            Family::Ipv4 => ip(&["-4", "route", "add", "default", "dev", "lo"]),
-            Family::Ipv6 => ip(&["-6", "route", "add", "default", "dev", "lo"]),
-        }
+        ip(&[version, "route", "add", "default", "dev", INTERFACE]);
         let hosts = network.folder.join("hosts");
         fs::write(&hosts, format!("{} {NAME}\n", network.tracker())).unwrap();
         run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
+        // What a browser leaves there goes with it.
+        run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/dev/shm"]));
         network
     }
 
@@ -140,6 +150,7 @@ impl Network {
         match transport {
             Transport::Udp => format!("udp://{NAME}:{PORT}/announce"),
             Transport::Http => format!("http://{NAME}:{PORT}/announce"),
+            Transport::WebSocket => format!("ws://{NAME}:{PORT}/announce"),
         }
     }
 }
