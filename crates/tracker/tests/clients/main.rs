@@ -91,7 +91,7 @@ announces! {
 
 /// Takes the peers of a swarm through their life.
 fn announces(network: &Network, transport: Transport) {
-    let tracker = tracker::start(network, transport);
+    let tracker = tracker::start(network);
     let client = client::announces(&network.announce_url(transport));
     wait_until("the client has every answer", || {
         tracker.expect_running();
@@ -104,7 +104,7 @@ fn announces(network: &Network, transport: Transport) {
 /// Moves a file from a client that has it to one that wants it.
 fn transfer(network: &Network, seeder: (Client, Transport), leecher: (Client, Transport)) {
     let torrent = Torrent::new();
-    let tracker = tracker::start(network, seeder.1);
+    let tracker = tracker::start(network);
     let start_seeder = || {
         let folder = network.folder("seeder");
         fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();

@@ -1,13 +1,12 @@
 //! The tracker under test, and a question to it that no client asks for us.
 //!
-//! Where clients speak WebSocket, another tracker stands in until ours does too.
+//! What clients say of each other is not known here.
 
 use std::io;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::client::{self, Transport};
 use crate::network::Network;
 use crate::process::{Process, wait_until};
 
@@ -17,11 +16,6 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// First word of a connect request (BEP 15).
 const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 
-/// THE SWITCH: whether clients that speak WebSocket meet through our tracker.
-///
-/// Once it is on and the tests pass, it goes, and `stand_in` with it.
-const WEBSOCKET_IS_OURS: bool = false;
-
 /// What the tracker says of a swarm.
 #[derive(Debug)]
 pub(crate) struct Swarm {
@@ -30,10 +24,7 @@ pub(crate) struct Swarm {
 }
 
 /// Starts the tracker as operators do and waits until it answers.
-pub(crate) fn start(network: &Network, transport: Transport) -> Process {
-    if transport == Transport::WebSocket && !WEBSOCKET_IS_OURS {
-        return stand_in(network);
-    }
+pub(crate) fn start(network: &Network) -> Process {
     let socket = network.socket();
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     command
@@ -45,21 +36,6 @@ pub(crate) fn start(network: &Network, transport: Transport) -> Process {
     wait_until("the tracker answers", || {
         tracker.expect_running();
         scrape(network, [0; 20]).is_some()
-    });
-    tracker
-}
-
-/// Starts the tracker that the clients' own package brings.
-fn stand_in(network: &Network) -> Process {
-    let mut command = Command::new("node");
-    command
-        .arg("node_modules/bittorrent-tracker/bin/cmd.js")
-        .args(["--ws", "--port", &network.socket().port().to_string()])
-        .current_dir(client::packages());
-    let tracker = Process::start("stand-in", &mut command);
-    wait_until("the tracker listens", || {
-        tracker.expect_running();
-        tracker.said("WebSocket tracker: ") > 0
     });
     tracker
 }

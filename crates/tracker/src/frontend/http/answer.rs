@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
@@ -222,7 +223,7 @@ impl Answerer {
             Ok(accept) => accept,
             Err(error) => return refused(out, error),
         };
-        match session.client_ip(head, client.ip()) {
+        match client.source(&session, head) {
             Ok(source) => {
                 handshake::write_response(out, &accept);
                 Next::Upgraded(source)
