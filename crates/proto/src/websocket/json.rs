@@ -3,7 +3,7 @@
 //! No message is known here. Numbers keep their text, strings their escapes.
 
 /// How deep arrays and objects may stand in each other.
-pub(super) const DEPTH_MAX: u8 = 16;
+const DEPTH_MAX: u8 = 16;
 
 /// Room for every word of the protocol.
 pub(super) const WORD_BYTES_MAX: usize = 16;

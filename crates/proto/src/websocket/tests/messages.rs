@@ -86,6 +86,25 @@ fn every_cut_of_a_message_is_refused() {
     assert_eq!(offers_of(&text, 2), ["s0", "s1"]);
 }
 
+/// Long strings are looked through in blocks, short ones and ends in words and bytes.
+#[test]
+fn what_ends_or_breaks_a_string_is_found_anywhere_in_it() {
+    for len in 0..80 {
+        let before = "\u{e9}x~ ".repeat(16);
+        let before = &before[..before.floor_char_boundary(len)];
+        let takes = |inserted: &str| {
+            let text = announce_with(1).replace("s0", &format!("{before}{inserted}and more of it"));
+            parse(&text, &LIMITS).is_ok()
+        };
+        assert!(takes("") && takes("\u{7f}") && takes(r"\r\n\u001f\\") && takes("\u{1f600}"));
+        for broken in
+            ["\0", "\n", "\u{1f}", "\"", r"\x", r"\u12g4", r"\ud800", r"\udfff", r"\ud83d\n"]
+        {
+            assert!(!takes(broken), "{broken:?} behind {len} bytes");
+        }
+    }
+}
+
 /// Clients send the whole text, so nothing may be lost or spelled differently on the way.
 #[test]
 fn description_is_passed_on_byte_by_byte() {
