@@ -1,7 +1,8 @@
 //! A responder that passes offers and answers on and reads nothing but the ids in them.
 //!
-//! The floor: one system call for what was received and one for each message that is sent. It takes
-//! the messages of this very program only, which have their ids in the same places.
+//! The floor: one system call for what a connection has received, and one for all that is sent over
+//! it in a turn. It takes the messages of this very program only, which have their ids in the same
+//! places.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -23,9 +24,24 @@ const LISTENER: u64 = 0;
 struct Connection {
     stream: TcpStream,
     partial: Vec<u8>,
+    /// What is to be sent at the end of the turn.
+    unsent: Vec<u8>,
     is_upgraded: bool,
     hash: Option<[u8; 40]>,
     peer_id: [u8; 20],
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            partial: Vec::new(),
+            unsent: Vec::new(),
+            is_upgraded: false,
+            hash: None,
+            peer_id: [0; 20],
+        }
+    }
 }
 
 /// Answers until the process ends.
@@ -44,6 +60,7 @@ pub(crate) fn null(port: u16, offers: u32) -> Result<()> {
         connections: HashMap::new(),
         swarms: HashMap::new(),
         peers: HashMap::new(),
+        unsent: Vec::new(),
     };
     let mut room = vec![0; ROOM_BYTES];
     let mut next = LISTENER + 1;
@@ -58,13 +75,21 @@ pub(crate) fn null(port: u16, offers: u32) -> Result<()> {
             }
             while let Ok((stream, _)) = skep_net::tcp::accept(&listener) {
                 poller.add(&stream, next)?;
-                let (partial, hash, peer_id) = (Vec::new(), None, [0; 20]);
-                let connection = Connection { stream, partial, is_upgraded: false, hash, peer_id };
+                let connection = Connection::new(stream);
                 responder.connections.insert(next, connection);
                 next += 1;
             }
         }
+        responder.flush();
     }
+}
+
+/// Adds to what is to be sent at the end of the turn.
+fn add(unsent: &mut Vec<u64>, name: u64, connection: &mut Connection, message: &[u8]) {
+    if connection.unsent.is_empty() {
+        unsent.push(name);
+    }
+    connection.unsent.extend(message);
 }
 
 struct Responder {
@@ -74,6 +99,8 @@ struct Responder {
     /// The connections of each torrent.
     swarms: HashMap<[u8; 40], Vec<u64>>,
     peers: HashMap<[u8; 20], u64>,
+    /// Connections that something is to be sent over.
+    unsent: Vec<u64>,
 }
 
 impl Responder {
@@ -124,7 +151,7 @@ impl Responder {
         let count = format!("{:COUNT_DIGITS$}", swarm.len());
         self.replies.reply.put(count_at, count.as_bytes());
         self.replies.reply.put(hash_at, &ids.hash);
-        connection.stream.write_all(self.replies.reply.bytes())?;
+        add(&mut self.unsent, name, connection, self.replies.reply.bytes());
         let Sent::Offers(offers) = &ids.sent else {
             return Ok(());
         };
@@ -146,9 +173,23 @@ impl Responder {
         message.put(peer_id_at, &ids.peer_id);
         message.put(offer_at, offer);
         if let Some(connection) = self.connections.get_mut(&receiver) {
-            connection.stream.write_all(message.bytes())?;
+            add(&mut self.unsent, receiver, connection, message.bytes());
         }
         Ok(())
+    }
+
+    /// Sends what the turn has brought.
+    fn flush(&mut self) {
+        for name in std::mem::take(&mut self.unsent) {
+            let Some(connection) = self.connections.get_mut(&name) else {
+                continue;
+            };
+            let sent = connection.stream.write_all(&connection.unsent);
+            connection.unsent.clear();
+            if sent.is_err() {
+                self.forget(name);
+            }
+        }
     }
 
     fn forget(&mut self, name: u64) {
