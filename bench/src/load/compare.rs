@@ -59,9 +59,10 @@ pub(crate) enum Part {
     Ws,
     /// Only the sweep: its clock can be moved.
     Aging,
-    /// UDP or HTTP without swarms.
+    /// Without swarms.
     UdpFloor,
     HttpFloor,
+    WsFloor,
 }
 
 /// A tracker to measure.
@@ -98,7 +99,7 @@ impl Tracker {
             Part::Udp | Part::UdpFloor => protocol == Protocol::Udp,
             Part::Http | Part::HttpFloor => protocol == Protocol::Http,
             Part::Https => protocol == Protocol::Https,
-            Part::Ws => protocol == Protocol::Ws,
+            Part::Ws | Part::WsFloor => protocol == Protocol::Ws,
             Part::Small => {
                 matches!(protocol, Protocol::Udp | Protocol::Http)
                     && scenario.torrents <= SMALL_TORRENTS_MAX
@@ -112,7 +113,7 @@ impl Tracker {
     }
 
     fn is_floor(&self) -> bool {
-        matches!(self.part, Part::UdpFloor | Part::HttpFloor)
+        matches!(self.part, Part::UdpFloor | Part::HttpFloor | Part::WsFloor)
     }
 
     fn check(&self) -> Check {

@@ -76,7 +76,7 @@ ws only, in a closed loop, with neither of --peers, --spread and --num-want
   --idle=N                  measure the memory of so many connections that do nothing, instead
   --quiet-secs=1            how long they do that before
 
-null udp, null http: answer with constants, by the system calls of skep
+null udp, null http, null ws: answer with constants, by the system calls of skep
   --port=1337 --peers=30    peers in the answer to an announce
   --workers=1               threads, over UDP
 
@@ -218,7 +218,8 @@ fn null(protocol: Option<&str>, mut arguments: Arguments) -> Result<()> {
     match protocol {
         Some("udp") => null::udp(port, peers, workers),
         Some("http") => null::http(port, peers),
-        _ => bail!("null must be null udp or null http"),
+        Some("ws") => websocket::null(port, WS_OFFERS),
+        _ => bail!("null must be null udp, null http or null ws"),
     }
 }
 
@@ -277,7 +278,7 @@ fn compare(mut arguments: Arguments) -> Result<()> {
 const FLOOR_FLAGS: &str = "--port={port} --peers={peers} --workers={workers}";
 
 /// This very program as responders, to hold trackers against.
-fn floors() -> Result<[Tracker; 2]> {
+fn floors() -> Result<[Tracker; 3]> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let tracker = |protocol: &str, part| Tracker {
         name: "null responder".to_owned(),
@@ -285,7 +286,11 @@ fn floors() -> Result<[Tracker; 2]> {
         port: None,
         part,
     };
-    Ok([tracker("udp", Part::UdpFloor), tracker("http", Part::HttpFloor)])
+    Ok([
+        tracker("udp", Part::UdpFloor),
+        tracker("http", Part::HttpFloor),
+        tracker("ws", Part::WsFloor),
+    ])
 }
 
 fn population(arguments: &mut Arguments) -> Result<Population> {

@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::yield_now;
 
 use skep_net::clock::monotonic_coarse_secs;
@@ -53,6 +54,67 @@ fn clock_of_the_tracker_inside_moves_and_its_peers_are_told() {
     let output = tracker.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(output.stdout, b"0\n0\n");
+}
+
+/// A responder over WebSocket on a port of its own, for announces with five offers.
+struct WsResponder {
+    child: Child,
+    target: String,
+}
+
+impl WsResponder {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("loopback has free ports").port();
+        let child = Command::new(env!("CARGO_BIN_EXE_skep-bench"))
+            .args(["null", "ws", &format!("--port={port}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the tests are built with the program");
+        Self { child, target: format!("--target=127.0.0.1:{port}") }
+    }
+}
+
+impl Drop for WsResponder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ws_load(target: &str, flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_skep-bench"))
+        .args(["ws", target, "--torrents=3", "--warm-up-secs=0", "--secs=0.1"])
+        .args(flags)
+        .output()
+        .expect("the tests are built with the program")
+}
+
+#[test]
+fn every_offer_and_every_answer_comes_through_the_null_responder() {
+    let responder = WsResponder::start();
+    // Torrents of eleven and ten peers, all of whose announces are full, then of four and three.
+    for flags in [["--connections=32", "--window=32"], ["--connections=11", "--window=2"]] {
+        let load = ws_load(&responder.target, &flags);
+        let said = String::from_utf8_lossy(&load.stdout);
+        assert!(load.status.success(), "{load:?}");
+        let count = said.split_whitespace().nth(1).and_then(|count| count.parse::<u64>().ok());
+        assert!(said.starts_with("relayed ") && count > Some(0), "{said}");
+    }
+    let process = format!("--server-pid={}", responder.child.id());
+    let idle = ws_load(&responder.target, &["--idle=20", "--quiet-secs=0", &process]);
+    assert!(idle.status.success() && idle.stdout.starts_with(b"idle "), "{idle:?}");
+}
+
+#[test]
+fn load_fails_where_connections_are_ended() {
+    let responder = WsResponder::start();
+    // The responder knows no announces of four offers.
+    let load = ws_load(&responder.target, &["--connections=12", "--window=1", "--offers=4"]);
+    let said = String::from_utf8_lossy(&load.stderr);
+    assert!(!load.status.success() && said.contains("ended a connection"), "{load:?}");
 }
 
 #[test]

@@ -28,6 +28,12 @@ const WITHOUT_PEER_IDS: &str = "--swarm.peer_ids=false";
 /// Added for the sweep: all that is silent goes within ten seconds instead of a minute.
 const SWEEPING: &str = "--swarm.sweep_interval_secs=10";
 
+/// Added for WebSocket: all connections come from few addresses.
+const WS_FLAGS: &str = "--http.connections_per_address_max=0";
+
+/// Instead of a port for both protocols where only TLS is measured.
+const HTTPS_FLAGS: &str = "--listen.udp=off --listen.http=off --listen.https=127.0.0.1:{port}";
+
 /// Where `skep-bench` begins its search for free ports.
 const PORT: u16 = 17_969;
 
@@ -118,6 +124,8 @@ fn full(bounds: Bounds) -> Result<()> {
         format!("--tracker=skep={skep}"),
         format!("--memory-tracker=skep, without peer ids={skep} {WITHOUT_PEER_IDS}"),
         format!("--aging-tracker=skep={bench} skep {SKEP_FLAGS} {SWEEPING}"),
+        format!("--ws-tracker=skep={skep} {WS_FLAGS}"),
+        format!("--https-tracker=skep={skep} {}", https_flags()?),
     ];
     arguments.extend(peers.iter().map(Peer::argument));
     let tables = shell::output(skep_bench("compare").args(&arguments))?;
@@ -150,6 +158,12 @@ fn skep_bench(mode: &str) -> Command {
 fn skep_command() -> String {
     let skep = relative(&shell::target().join("release/skep"));
     format!("{skep} {SKEP_FLAGS}")
+}
+
+/// The flags for TLS, with the certificate that the others show too.
+fn https_flags() -> Result<String> {
+    let (certificate, key) = peers::certificate()?;
+    Ok(format!("{HTTPS_FLAGS} --tls.certificate={certificate} --tls.key={key}"))
 }
 
 /// A path as seen from the workspace, where all programs are started.

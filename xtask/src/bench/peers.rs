@@ -18,6 +18,7 @@ const PROFILE: &[(&str, &str)] =
 
 const AQUATIC_UDP: &str = "aquatic_udp@0.9.0";
 const AQUATIC_HTTP: &str = "aquatic_http@0.9.0";
+const AQUATIC_WS: &str = "aquatic_ws@0.9.0";
 const BITTORRENT_TRACKER: &str = "bittorrent-tracker@11.2.3";
 
 /// Debian builds opentracker to serve listed torrents only: as many as any fill has.
@@ -26,7 +27,8 @@ const LISTED_TORRENTS: &str = "1200000";
 /// Its server alone: the program that comes with it loads a client that needs a compiled WebRTC.
 const NODE_SERVER: &str = "\
 import Server from './node_modules/bittorrent-tracker/server.js'
-const server = new Server({ http: true, udp: true, ws: false, stats: false })
+const ws = process.argv[3] === 'ws'
+const server = new Server({ http: true, udp: !ws, ws, stats: false })
 server.on('error', error => { console.error(error); process.exit(1) })
 server.listen(Number(process.argv[2]))
 ";
@@ -69,7 +71,7 @@ impl Peer {
 
 /// Installs what can be installed; the rest comes with its reason.
 pub(super) fn install() -> (Vec<Peer>, Vec<(&'static str, String)>) {
-    let recipes: [(&str, &dyn Fn() -> Result<Peer>); 5] = [
+    let recipes: [(&str, &dyn Fn() -> Result<Peer>); 8] = [
         ("aquatic_udp, io_uring", &|| {
             let port = free_port(FILE_PORT)?;
             aquatic_udp("aquatic_udp, io_uring", "aquatic_udp-uring", "mimalloc,io-uring", port)
@@ -80,7 +82,10 @@ pub(super) fn install() -> (Vec<Peer>, Vec<(&'static str, String)>) {
         }),
         ("opentracker", &opentracker),
         ("aquatic_http", &|| aquatic_http(free_port(FILE_PORT + 2)?)),
-        ("bittorrent-tracker", &bittorrent_tracker),
+        ("bittorrent-tracker", &|| bittorrent_tracker("small-tracker", "")),
+        ("aquatic_http, TLS", &|| aquatic_https(free_port(FILE_PORT + 3)?)),
+        ("aquatic_ws", &|| aquatic_ws(free_port(FILE_PORT + 4)?)),
+        ("bittorrent-tracker, WebSocket", &|| bittorrent_tracker("ws-tracker", " ws")),
     ];
     let (mut peers, mut missing) = (Vec::new(), Vec::new());
     for (name, recipe) in recipes {
@@ -128,6 +133,56 @@ fn aquatic_http(port: u16) -> Result<Peer> {
         port: Some(port),
         origin,
     })
+}
+
+/// The same program with a certificate.
+fn aquatic_https(port: u16) -> Result<Peer> {
+    let root = "aquatic_http";
+    let origin = cargo_install(AQUATIC_HTTP, root, "mimalloc")?;
+    let (certificate, key) = certificate()?;
+    let config = folder(root).join("tls.toml");
+    let files = format!("tls_certificate_path = {certificate:?}\ntls_private_key_path = {key:?}\n");
+    write(
+        &config,
+        &format!("[network]\naddress = \"0.0.0.0:{port}\"\nenable_tls = true\n{files}"),
+    )?;
+    Ok(Peer {
+        name: "aquatic_http".to_owned(),
+        flag: "https-tracker",
+        command: format!("{} -c {}", program(root, "aquatic_http"), relative(&config)),
+        port: Some(port),
+        origin,
+    })
+}
+
+/// Without its metrics, which the others do not keep either.
+fn aquatic_ws(port: u16) -> Result<Peer> {
+    let root = "aquatic_ws";
+    let origin = cargo_install(AQUATIC_WS, root, "mimalloc")?;
+    let config = folder(root).join("config.toml");
+    write(&config, &format!("[network]\naddress = \"0.0.0.0:{port}\"\n"))?;
+    Ok(Peer {
+        name: "aquatic_ws".to_owned(),
+        flag: "ws-tracker",
+        command: format!("{} -c {}", program(root, "aquatic_ws"), relative(&config)),
+        port: Some(port),
+        origin,
+    })
+}
+
+/// A certificate that all trackers show, and its key; made once.
+pub(super) fn certificate() -> Result<(String, String)> {
+    let home = folder("tls");
+    let (certificate, key) = (home.join("certificate.pem"), home.join("key.pem"));
+    if !certificate.is_file() || !key.is_file() {
+        create(&home)?;
+        let flags = ["req", "-x509", "-nodes", "-days", "3650", "-subj", "/CN=localhost"];
+        let kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+        let mut openssl = shell::program("openssl");
+        openssl.args(flags).args(kind).args(["-addext", "subjectAltName=DNS:localhost"]);
+        shell::run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate))?;
+    }
+    Ok((relative(&certificate), relative(&key)))
 }
 
 /// Installs a package from crates.io and tells how.
@@ -183,7 +238,9 @@ fn opentracker() -> Result<Peer> {
 }
 
 /// The tracker of WebTorrent, which keeps at most 1,000 peers a torrent and takes its time.
-fn bittorrent_tracker() -> Result<Peer> {
+///
+/// Node.js serves UDP and WebSocket by turns here, so that neither has to look after the other.
+fn bittorrent_tracker(flag: &'static str, protocol: &str) -> Result<Peer> {
     let home = folder("npm");
     create(&home)?;
     let flags = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
@@ -194,8 +251,8 @@ fn bittorrent_tracker() -> Result<Peer> {
     let node = shell::output(shell::program("node").arg("--version"))?;
     Ok(Peer {
         name: "bittorrent-tracker".to_owned(),
-        flag: "small-tracker",
-        command: format!("node {} {{port}}", relative(&server)),
+        flag,
+        command: format!("node {} {{port}}{protocol}", relative(&server)),
         port: None,
         origin: format!("`npm install {BITTORRENT_TRACKER}`, Node.js {}", node.trim()),
     })

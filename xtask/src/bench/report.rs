@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 
 use crate::bench::peers::Peer;
-use crate::bench::{Bounds, SKEP_FLAGS, SWEEPING, WITHOUT_PEER_IDS};
+use crate::bench::{Bounds, SKEP_FLAGS, SWEEPING, WITHOUT_PEER_IDS, WS_FLAGS, https_flags};
 use crate::shell;
 
 /// What is told of the machine, and nothing that tells machines of a kind apart.
@@ -95,6 +95,8 @@ pub(super) fn write(run: &Run<'_>, machine: &Machine, tables: &str) -> Result<St
     writeln!(text, "skep {SKEP_FLAGS}")?;
     writeln!(text, "skep {SKEP_FLAGS} {WITHOUT_PEER_IDS}")?;
     writeln!(text, "skep-bench skep {SKEP_FLAGS} {SWEEPING}")?;
+    writeln!(text, "skep {SKEP_FLAGS} {WS_FLAGS}")?;
+    writeln!(text, "skep {SKEP_FLAGS} {}", https_flags()?)?;
     for peer in *peers {
         writeln!(text, "{}", peer.command)?;
     }
@@ -158,6 +160,23 @@ A ratio is taken between runs of the same round.
 Latencies of an open loop count from the moment that a request was due; how late the generator was itself stands beside them.
 What the generator spins in a closed loop is not counted as its cost per answer.
 Memory is the growth of the resident set from before the fill, after some connects, to right after it; every shape is filled once.
+
+### HTTPS
+
+Each announce has a connection of its own, and a handshake with it: TLS 1.3 with a P-256 certificate, the same for all trackers.
+A resumed session is one of a connection that the same client had before; how many were resumed is in the table.
+The generator checks no certificate.
+Whole handshakes come from 128 addresses; resumed ones from 64, because aquatic_http keeps the last 256 sessions only, two for each connection.
+
+### WebSocket
+
+8,192 connections, each with one peer, 32 peers a torrent, all leechers.
+A closed loop keeps 256 announces under way, each with five offers, as WebTorrent sends them, and descriptions of 1 KB, as browsers make them.
+Whoever gets an offer answers it at once; answers to what one read brought go out as one write.
+An announce is over when its reply, its five offers at five other peers and their five answers have come, each once.
+What counts is what was relayed, offers and answers; replies are a part of its cost.
+aquatic_ws replies to answers too, which the protocol does not ask for: these replies count as wrong.
+An idle connection was upgraded, announced one peer, and said nothing more for two seconds; memory is the growth of the resident set, and what the kernel keeps for a socket is not in it.
 
 ### Scaling
 

@@ -17,25 +17,45 @@ const OPCODE_PONG: u8 = 10;
 /// The most bytes of a tracker's frame.
 const PAYLOAD_BYTES_MAX: u64 = 1 << 20;
 
-/// A masked text frame, parts of which are written over before it is sent.
+/// A text frame, parts of which are written over before it is sent.
 pub(crate) struct Prepared {
     bytes: Vec<u8>,
     head_bytes: usize,
+    mask: [u8; 4],
 }
 
 impl Prepared {
+    /// A frame of a client.
     pub(crate) fn new(text: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(text.len() + 14);
-        let head_bytes = write_masked(&mut bytes, OPCODE_TEXT, text);
-        Self { bytes, head_bytes }
+        let head_bytes = write(&mut bytes, OPCODE_TEXT, text, Some(MASK));
+        Self { bytes, head_bytes, mask: MASK }
+    }
+
+    /// A frame of a tracker.
+    pub(crate) fn unmasked(text: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(text.len() + 10);
+        let head_bytes = write(&mut bytes, OPCODE_TEXT, text, None);
+        Self { bytes, head_bytes, mask: [0; 4] }
     }
 
     /// Writes other text over some of it.
     pub(crate) fn put(&mut self, at: usize, text: &[u8]) {
         let room = &mut self.bytes[self.head_bytes + at..][..text.len()];
         for (place, (room, byte)) in (at..).zip(room.iter_mut().zip(text)) {
-            *room = byte ^ MASK[place & 3];
+            *room = byte ^ self.mask[place & 3];
         }
+    }
+
+    /// Reads a part of a frame that differs from this one in nothing else.
+    pub(crate) fn part<const N: usize>(&self, frame: &[u8], at: usize) -> [u8; N] {
+        let mut text = [0; N];
+        for (place, (byte, masked)) in
+            (at..).zip(text.iter_mut().zip(&frame[self.head_bytes + at..]))
+        {
+            *byte = masked ^ self.mask[place & 3];
+        }
+        text
     }
 
     /// What is sent.
@@ -46,27 +66,29 @@ impl Prepared {
 
 /// Appends the answer to a ping.
 pub(crate) fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
-    write_masked(out, OPCODE_PONG, payload);
+    write(out, OPCODE_PONG, payload, Some(MASK));
 }
 
 /// Appends a frame and returns how long its head is.
-fn write_masked(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) -> usize {
+fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: Option<[u8; 4]>) -> usize {
     let start = out.len();
+    let masked = if mask.is_some() { 0x80 } else { 0 };
     out.push(0x80 | opcode);
     match payload.len() {
-        short @ 0..=125 => out.push(0x80 | short as u8),
+        short @ 0..=125 => out.push(masked | short as u8),
         middle @ 126..=0xffff => {
-            out.push(0x80 | 126);
+            out.push(masked | 126);
             out.extend((middle as u16).to_be_bytes());
         }
         long => {
-            out.push(0x80 | 127);
+            out.push(masked | 127);
             out.extend((long as u64).to_be_bytes());
         }
     }
-    out.extend(MASK);
+    out.extend(mask.iter().flatten());
     let head_bytes = out.len() - start;
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let mask = mask.unwrap_or_default();
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     head_bytes
 }
 

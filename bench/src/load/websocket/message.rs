@@ -234,10 +234,96 @@ impl Messages {
         self.answer.bytes()
     }
 
+    /// What a responder needs of a frame, which is one of these.
+    pub(crate) fn ids(&self, frame: &[u8]) -> Option<Ids> {
+        let is = |prepared: &Prepared| frame.len() == prepared.bytes().len();
+        if is(&self.join) {
+            let (hash, peer_id) = self.join_at;
+            return Some(Ids {
+                hash: self.join.part(frame, hash),
+                peer_id: self.join.part(frame, peer_id),
+                sent: Sent::Join,
+            });
+        }
+        if is(&self.announce) {
+            let (hash, peer_id, places) = &self.announce_at;
+            let offers = places.iter().map(|&place| self.announce.part(frame, place)).collect();
+            return Some(Ids {
+                hash: self.announce.part(frame, *hash),
+                peer_id: self.announce.part(frame, *peer_id),
+                sent: Sent::Offers(offers),
+            });
+        }
+        let [hash, peer_id, to_peer_id, offer] = self.answer_at;
+        is(&self.answer).then(|| Ids {
+            hash: self.answer.part(frame, hash),
+            peer_id: self.answer.part(frame, peer_id),
+            sent: Sent::Answer(self.answer.part(frame, to_peer_id), self.answer.part(frame, offer)),
+        })
+    }
+
     /// Asks for the counts of a torrent.
     pub(crate) fn scrape(&mut self, hash: &Hash) -> &[u8] {
         self.scrape.put(self.scrape_at, &hash.text);
         self.scrape.bytes()
+    }
+}
+
+/// An offer id in JSON.
+pub(crate) type OfferText = [u8; OFFER_ID_TEXT_BYTES];
+
+/// The ids of a message, as text.
+pub(crate) struct Ids {
+    pub(crate) hash: [u8; HASH_TEXT_BYTES],
+    pub(crate) peer_id: [u8; 20],
+    pub(crate) sent: Sent,
+}
+
+/// What a message is.
+pub(crate) enum Sent {
+    Join,
+    Offers(Vec<OfferText>),
+    /// To whom and to which offer.
+    Answer([u8; 20], OfferText),
+}
+
+/// What a tracker sends, but for the ids.
+pub(crate) struct Replies {
+    pub(crate) reply: Prepared,
+    /// Where the number of peers and the hash stand.
+    pub(crate) reply_at: [usize; 2],
+    pub(crate) offer: Prepared,
+    pub(crate) answer: Prepared,
+    /// Where hash, peer id and offer id stand in both.
+    pub(crate) relayed_at: [[usize; 3]; 2],
+}
+
+/// Digits that a number of peers has room for.
+pub(crate) const COUNT_DIGITS: usize = 8;
+
+impl Replies {
+    pub(crate) fn new() -> Self {
+        let mut text = Text::default();
+        text.add("{\"complete\":0,\"incomplete\":");
+        let count = text.0.len();
+        text.add(&" ".repeat(COUNT_DIGITS));
+        text.add(",\"action\":\"announce\",\"interval\":120,\"info_hash\":");
+        let hash = text.room(HASH_TEXT_BYTES);
+        let reply = Prepared::unmasked(text.add("}").0.as_bytes());
+        let relayed = |kind: &str, sdp: &str| {
+            let mut text = Text::default();
+            text.add("{\"action\":\"announce\",\"").add(kind).add("\":{\"type\":\"").add(kind);
+            text.add("\",\"sdp\":\"").add(sdp).add("\"},\"info_hash\":");
+            let hash = text.room(HASH_TEXT_BYTES);
+            text.add(",\"peer_id\":");
+            let peer_id = text.room(20);
+            text.add(",\"offer_id\":");
+            let offer_id = text.room(OFFER_ID_TEXT_BYTES);
+            (Prepared::unmasked(text.add("}").0.as_bytes()), [hash, peer_id, offer_id])
+        };
+        let (offer, offer_at) = relayed("offer", &sdp("actpass"));
+        let (answer, answer_at) = relayed("answer", &sdp("active"));
+        Self { reply, reply_at: [count, hash], offer, answer, relayed_at: [offer_at, answer_at] }
     }
 }
 

@@ -10,10 +10,11 @@ mod frame;
 mod idle;
 mod json;
 mod message;
+mod null;
 mod open;
 
 pub(crate) use idle::{Idle, idle};
-pub(crate) use message::{CONNECTIONS_MAX, OFFERS_MAX};
+pub(crate) use null::null;
 
 use std::mem;
 use std::net::SocketAddr;
@@ -30,7 +31,9 @@ use crate::load::websocket::client::Client;
 use crate::load::websocket::exchange::Exchange;
 use crate::load::websocket::frame::{Frame, split, write_pong};
 use crate::load::websocket::json::Message;
-use crate::load::websocket::message::{Hash, Messages, Offer, ws_peer_id};
+use crate::load::websocket::message::{
+    CONNECTIONS_MAX, Hash, Messages, OFFERS_MAX, Offer, ws_peer_id,
+};
 
 /// After how long an announce counts as lost that has not brought about all it should.
 const EXCHANGE_NANOS_MAX: u64 = 5_000_000_000;
