@@ -59,6 +59,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
     let proxies = Proxies {
         trusted: ranges(&config.proxy.trusted),
         header: config.proxy.header.as_str().into(),
+        protocol: ranges(&config.proxy.protocol),
     };
     let (answers, scrapes) = (answer_settings(config), scrape_settings(config));
     Ok((Policy { answers, scrapes, rules, proxies }, sizes))

@@ -226,7 +226,7 @@ impl<'a> HttpSession<'a> {
     /// # Errors
     /// If `peer` is a trusted proxy and does not say for whom it speaks.
     pub fn client_ip(&self, head: &Head<'_>, peer: IpAddr) -> Result<IpAddr, HttpRefusal<'a>> {
-        let Proxies { trusted, header } = &self.policy.proxies;
+        let Proxies { trusted, header, .. } = &self.policy.proxies;
         let peer = peer_addr::canonical(peer);
         if trusted.is_empty() || !trusted.contains(peer) {
             return Ok(peer);

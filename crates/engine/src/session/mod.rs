@@ -43,6 +43,8 @@ pub struct Proxies {
     pub trusted: AddressRanges,
     /// The header in which they name the client.
     pub header: Box<str>,
+    /// Those that begin every connection and every datagram with a PROXY header.
+    pub protocol: AddressRanges,
 }
 
 /// What scrapes show.

@@ -218,6 +218,8 @@ pub struct Proxy {
     pub trusted: Vec<IpNet>,
     /// The header in which they do.
     pub header: String,
+    /// Proxies that speak the PROXY protocol.
+    pub protocol: Vec<IpNet>,
 }
 
 /// The `log` section.

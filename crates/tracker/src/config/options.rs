@@ -794,6 +794,19 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "proxy.protocol",
+        Kind::Networks,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Address ranges of proxies that speak the PROXY protocol: version 1 or 2 over TCP, \
+             2 over UDP.",
+            "Every connection and every datagram from there must begin with such a header, and \
+             counts as one from the client that the header names.",
+            "A range that holds strangers lets them announce any address.",
+        ],
+    ),
+    row(
         "log.level",
         Kind::Choice(LogLevel::WORDS),
         Initial::Text("info"),

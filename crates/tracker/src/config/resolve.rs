@@ -180,6 +180,7 @@ impl Settings {
         self.check_clients("access.clients_deny");
         self.check_ranges("access.addresses_deny", "nobody of that family is served");
         self.check_ranges("proxy.trusted", "anybody can announce the address of anybody");
+        self.check_ranges("proxy.protocol", "who does not speak the PROXY protocol is not served");
         self.check_proxy();
         self.check_listeners();
         self.check_overlaps();
@@ -361,6 +362,7 @@ impl Settings {
             proxy: Proxy {
                 trusted: self.networks("proxy.trusted"),
                 header: self.text("proxy.header"),
+                protocol: self.networks("proxy.protocol"),
             },
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }

@@ -13,6 +13,7 @@ mod intervals;
 mod lifecycle;
 mod memory;
 mod pages;
+mod proxy;
 mod robustness;
 mod scenarios;
 mod support;
