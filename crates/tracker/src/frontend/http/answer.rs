@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
@@ -19,6 +19,7 @@ use skep_proto::http::{
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
+use super::client::Client;
 use super::deferred::{Deferred, Made, Page, Pages, Walk};
 use crate::frontend::Worker;
 use crate::pages;
@@ -78,24 +79,24 @@ impl Answerer {
         Self { worker, pages, scratch }
     }
 
-    fn counters(&self, peer: SocketAddr) -> &TrafficCounters {
-        &self.worker.counters.http[usize::from(peer.ip().to_canonical().is_ipv6())]
+    fn counters(&self, client: Client) -> &TrafficCounters {
+        &self.worker.counters.http[usize::from(client.is_ipv6())]
     }
 
-    pub(super) fn count_timeout(&self, peer: SocketAddr) {
-        self.counters(peer).drop(DropReason::TimedOut);
+    pub(super) fn count_timeout(&self, client: Client) {
+        self.counters(client).drop(DropReason::TimedOut);
     }
 
-    pub(super) fn count_sent(&self, peer: SocketAddr, bytes: usize) {
-        self.counters(peer).sent_bytes.add(bytes as u64);
+    pub(super) fn count_sent(&self, client: Client, bytes: usize) {
+        self.counters(client).sent_bytes.add(bytes as u64);
     }
 
     /// Tells a client for which there is no room when to come back, if the socket takes it at once.
     ///
     /// Its request is not read, so it may be one of a monitor as well, for whom 200 would be good
     /// news. Clients take 503 for what it is.
-    pub(super) fn turn_away(&self, mut stream: &TcpStream, peer: SocketAddr, reason: DropReason) {
-        let counters = self.counters(peer);
+    pub(super) fn turn_away(&self, mut stream: &TcpStream, client: Client, reason: DropReason) {
+        let counters = self.counters(client);
         counters.drop(reason);
         counters.status(Status::Unavailable);
         let policy = self.worker.shared.policy.load();
@@ -108,8 +109,8 @@ impl Answerer {
     }
 
     /// Appends the answer to a head that was not understood or did not come.
-    pub(super) fn refuse(&self, status: Status, peer: SocketAddr, out: &mut Vec<u8>) {
-        self.counters(peer).status(status);
+    pub(super) fn refuse(&self, status: Status, client: Client, out: &mut Vec<u8>) {
+        self.counters(client).status(status);
         respond(out, &ResponseHead::closing(status), 0, |_| {});
     }
 
@@ -117,18 +118,18 @@ impl Answerer {
     pub(super) fn deliver(
         &self,
         made: &Made,
-        peer: SocketAddr,
+        client: Client,
         out: &mut Vec<u8>,
     ) -> Option<Arc<[u8]>> {
         match &made.body {
             Ok(body) => {
-                self.counters(peer).answer(made.action);
+                self.counters(client).answer(made.action);
                 respond_head(out, &made.head, body.len());
                 (!made.head.omit_body).then(|| Arc::clone(body))
             }
             Err(refusal) => {
                 let policy = self.worker.shared.policy.load();
-                let (mut head, counters) = (made.head, self.counters(peer));
+                let (mut head, counters) = (made.head, self.counters(client));
                 if made.action == Action::Page {
                     (head.status, head.content_type) = (Status::Unavailable, ContentType::Text);
                     counters.status(head.status);
@@ -144,11 +145,11 @@ impl Answerer {
     }
 
     /// Answers one request into `out`, or tells what is to be made elsewhere.
-    pub(super) fn answer(&mut self, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) -> Next {
-        self.counters(peer).received_bytes.add(head.len as u64);
+    pub(super) fn answer(&mut self, head: &Head<'_>, client: Client, out: &mut Vec<u8>) -> Next {
+        self.counters(client).received_bytes.add(head.len as u64);
         let connection = Connection::of(head);
         let plain = |out: &mut Vec<u8>, status| {
-            self.counters(peer).status(status);
+            self.counters(client).status(status);
             respond(out, &ResponseHead::text(status, head), 0, |_| {});
             Next::Written(connection)
         };
@@ -159,55 +160,49 @@ impl Answerer {
         let session = HttpSession { policy: &policy };
         let target = Target::parse(head.target);
         match target.route {
-            Route::Announce { .. } => self.announce(session, head, &target, peer, out),
-            Route::Scrape { .. } => return self.scrape(session, head, &target, peer, out),
+            Route::Announce { .. } => self.announce(session, head, &target, client, out),
+            Route::Scrape { .. } => return self.scrape(session, head, &target, client, out),
             Route::Home => {
                 let host = head.header("host").map(<[u8]>::to_vec);
-                return self.page(head, peer, ContentType::Html, Page::Home(host));
+                return self.page(head, client, ContentType::Html, Page::Home(host));
             }
-            Route::Health => self.health(head, peer, out),
+            Route::Health => self.health(head, client, out),
             Route::Stats if !head.accepts_json => {
-                return self.page(head, peer, ContentType::Html, Page::StatsHtml);
+                return self.page(head, client, ContentType::Html, Page::StatsHtml);
             }
             Route::Stats | Route::StatsJson => {
-                return self.page(head, peer, ContentType::Json, Page::StatsJson);
+                return self.page(head, client, ContentType::Json, Page::StatsJson);
             }
             Route::Unknown => return plain(out, Status::NotFound),
         }
         Next::Written(connection)
     }
 
-    fn health(&self, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) {
-        let counters = self.counters(peer);
+    fn health(&self, head: &Head<'_>, client: Client, out: &mut Vec<u8>) {
+        let counters = self.counters(client);
         counters.request(Action::Page);
         counters.answer(Action::Page);
         let head = ResponseHead::text(Status::Ok, head);
         respond(out, &head, 2, |out| out.extend_from_slice(pages::HEALTH_TEXT.as_bytes()));
     }
 
-    fn page(
-        &self,
-        head: &Head<'_>,
-        peer: SocketAddr,
-        content_type: ContentType,
-        page: Page,
-    ) -> Next {
-        self.counters(peer).request(Action::Page);
+    fn page(&self, head: &Head<'_>, client: Client, content_type: ContentType, page: Page) -> Next {
+        self.counters(client).request(Action::Page);
         let response = ResponseHead {
             content_type,
             extra_headers: pages::HEADERS,
             ..ResponseHead::text(Status::Ok, head)
         };
-        self.defer(response, peer, Walk::Page(page))
+        self.defer(response, client, Walk::Page(page))
     }
 
-    fn defer(&self, head: ResponseHead, peer: SocketAddr, what: Walk) -> Next {
+    fn defer(&self, head: ResponseHead, client: Client, what: Walk) -> Next {
         let page = Deferred {
             head,
             what,
             pages: self.pages.clone(),
             shared: self.worker.shared.clone(),
-            peer: peer.ip(),
+            peer: client.ip(),
         };
         Next::Deferred { page: Box::new(page), connection: head.connection }
     }
@@ -217,16 +212,16 @@ impl Answerer {
         session: HttpSession<'_>,
         head: &Head<'_>,
         target: &Target<'_>,
-        peer: SocketAddr,
+        client: Client,
         out: &mut Vec<u8>,
     ) {
-        self.counters(peer).request(Action::Announce);
+        self.counters(client).request(Action::Announce);
         let asked = session
-            .client_ip(head, peer.ip())
+            .client_ip(head, client.ip())
             .and_then(|source: IpAddr| session.announce(target.query, source));
         match asked {
-            Ok(asked) => self.announced(session, head, peer, &asked, out),
-            Err(refusal) => self.refused(session.policy, head, peer, refusal, out),
+            Ok(asked) => self.announced(session, head, client, &asked, out),
+            Err(refusal) => self.refused(session.policy, head, client, refusal, out),
         }
     }
 
@@ -234,7 +229,7 @@ impl Answerer {
         &mut self,
         session: HttpSession<'_>,
         head: &Head<'_>,
-        peer: SocketAddr,
+        client: Client,
         asked: &HttpAnnounce,
         out: &mut Vec<u8>,
     ) {
@@ -262,7 +257,7 @@ impl Answerer {
         respond(out, &ResponseHead::text(Status::Ok, head), hint, |out| {
             session.write_announce(out, interval, asked, &announced, peers);
         });
-        self.counters(peer).announced(&announced, interval);
+        self.counters(client).announced(&announced, interval);
     }
 
     fn scrape(
@@ -270,24 +265,24 @@ impl Answerer {
         session: HttpSession<'_>,
         head: &Head<'_>,
         target: &Target<'_>,
-        peer: SocketAddr,
+        client: Client,
         out: &mut Vec<u8>,
     ) -> Next {
-        self.counters(peer).request(Action::Scrape);
+        self.counters(client).request(Action::Scrape);
         let connection = Connection::of(head);
         let read = session.scrape(target.query, &mut self.scratch.info_hashes);
         if let Err(refusal) = read {
-            self.refused(session.policy, head, peer, refusal, out);
+            self.refused(session.policy, head, client, refusal, out);
             return Next::Written(connection);
         }
         if self.scratch.info_hashes.is_empty() {
             return match session.full_scrape() {
                 Ok(_) => {
                     let response = ResponseHead::text(Status::Ok, head);
-                    self.defer(response, peer, Walk::FullScrape)
+                    self.defer(response, client, Walk::FullScrape)
                 }
                 Err(refusal) => {
-                    self.refused(session.policy, head, peer, refusal, out);
+                    self.refused(session.policy, head, client, refusal, out);
                     Next::Written(connection)
                 }
             };
@@ -301,10 +296,10 @@ impl Answerer {
             written = session.write_scrape(out, info_hashes, counts);
         });
         match written {
-            Ok(()) => self.counters(peer).answer(Action::Scrape),
+            Ok(()) => self.counters(client).answer(Action::Scrape),
             Err(refusal) => {
                 out.truncate(start);
-                self.refused(session.policy, head, peer, refusal, out);
+                self.refused(session.policy, head, client, refusal, out);
             }
         }
         Next::Written(connection)
@@ -327,11 +322,11 @@ impl Answerer {
         &self,
         policy: &Policy,
         head: &Head<'_>,
-        peer: SocketAddr,
+        client: Client,
         refusal: HttpRefusal<'_>,
         out: &mut Vec<u8>,
     ) {
-        refusal.count(self.counters(peer));
+        refusal.count(self.counters(client));
         respond(out, &ResponseHead::text(Status::Ok, head), 40, |out| {
             write_failure(out, &refusal.failure(&policy.answers));
         });

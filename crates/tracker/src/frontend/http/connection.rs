@@ -2,23 +2,22 @@
 //!
 //! What an answer says is made in `answer`.
 
-use std::future::Future;
-#[cfg(unix)]
-use std::io::Write;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use skep_proto::http::{HeadError, HeadStatus, Status, parse_head};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Door;
 use super::answer::Next;
+use super::client::Client;
 use super::first::Start;
+use super::stream::Stream;
 
 /// What a connection's buffers begin with: most heads are below 512 bytes.
 const BUFFER_BYTES: usize = 1024;
@@ -40,8 +39,8 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 struct Connection<'a> {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    client: Client,
     door: &'a Door,
     /// Whether a request was answered already.
     is_known: bool,
@@ -76,14 +75,13 @@ enum Step {
 enum Sent {
     All,
     Some,
-    /// The system takes no more for now.
-    Blocked,
 }
 
 /// Serves a connection until it ends, by either side or by a time-out.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: &Door, start: Start) {
+pub(super) async fn serve(stream: Stream, client: Client, door: &Door, start: Start) {
     let Start { input, output, next } = start;
-    let mut connection = Connection { stream, peer, door, is_known: false, input, output, sent: 0 };
+    let mut connection =
+        Connection { stream, client, door, is_known: false, input, output, sent: 0 };
     // Registered once for all the waiting of this connection.
     let stopped = pin!(door.stopped());
     // Errors of a connection are the network's business; they are counted where they matter.
@@ -113,7 +111,7 @@ impl Connection<'_> {
             };
             match outcome {
                 Outcome::Open if !self.door.shared.shutdown.requested() => {}
-                Outcome::Open | Outcome::Finished => return self.stream.shutdown().await,
+                Outcome::Open | Outcome::Finished => return self.shut_down().await,
                 Outcome::Abandoned => return self.linger().await,
             }
             // Whoever sent more requests than one waits for those who sent one.
@@ -136,7 +134,7 @@ impl Connection<'_> {
             return Ok(read? > 0);
         }
         if !self.is_known {
-            self.door.answerer.borrow().count_timeout(self.peer);
+            self.door.answerer.borrow().count_timeout(self.client);
         }
         Ok(false)
     }
@@ -148,7 +146,7 @@ impl Connection<'_> {
             None => match timeout(self.door.limits.head_timeout, self.read_step()).await {
                 Ok(step) => step?,
                 Err(_) => {
-                    self.door.answerer.borrow().count_timeout(self.peer);
+                    self.door.answerer.borrow().count_timeout(self.client);
                     return self.refuse(Status::RequestTimeout).await;
                 }
             },
@@ -170,7 +168,7 @@ impl Connection<'_> {
             Next::Deferred { page, .. } => {
                 let made = page.make().await;
                 let answerer = &self.door.answerer;
-                let body = answerer.borrow().deliver(&made, self.peer, &mut self.output);
+                let body = answerer.borrow().deliver(&made, self.client, &mut self.output);
                 self.send(body.as_deref().unwrap_or_default()).await?;
             }
         }
@@ -186,7 +184,7 @@ impl Connection<'_> {
         match parse_head(&self.input, self.door.limits.head_bytes_max) {
             HeadStatus::Complete(head) => {
                 let mut answerer = self.door.answerer.borrow_mut();
-                let next = answerer.answer(&head, self.peer, &mut self.output);
+                let next = answerer.answer(&head, self.client, &mut self.output);
                 let (len, has_body) = (head.len, head.has_body);
                 self.input.drain(..len);
                 Some(Step::Answered { next, has_body })
@@ -221,7 +219,7 @@ impl Connection<'_> {
 
     async fn refuse(&mut self, status: Status) -> io::Result<Outcome> {
         self.output.clear();
-        self.door.answerer.borrow().refuse(status, self.peer, &mut self.output);
+        self.door.answerer.borrow().refuse(status, self.client, &mut self.output);
         self.send(&[]).await?;
         Ok(Outcome::Abandoned)
     }
@@ -229,21 +227,22 @@ impl Connection<'_> {
     /// Sends the output and a body that others may be sent as well.
     async fn send(&mut self, body: &[u8]) -> io::Result<()> {
         self.sent = 0;
-        let result = match self.send_some(body) {
-            Ok(Sent::All) => Ok(()),
-            Ok(Sent::Some | Sent::Blocked) => {
+        let at_once = poll_fn(|cx| Poll::Ready(self.poll_send(cx, body))).await;
+        let result = match at_once {
+            Poll::Ready(Ok(Sent::All)) => Ok(()),
+            Poll::Ready(Ok(Sent::Some)) | Poll::Pending => {
                 let bytes = self.output.len() + body.len();
                 let secs = bytes.div_ceil(READER_BYTES_PER_SEC_MIN) as u64;
                 let patience = self.door.limits.write_timeout + Duration::from_secs(secs);
                 let rest = timeout(patience, self.send_rest(body)).await;
                 rest.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
             }
-            Err(error) => Err(error),
+            Poll::Ready(Err(error)) => Err(error),
         };
         let answerer = self.door.answerer.borrow();
-        answerer.count_sent(self.peer, self.sent);
+        answerer.count_sent(self.client, self.sent);
         if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::TimedOut) {
-            answerer.count_timeout(self.peer);
+            answerer.count_timeout(self.client);
         }
         self.output.clear();
         if self.output.capacity() > KEPT_BYTES_MAX {
@@ -257,79 +256,56 @@ impl Connection<'_> {
 
     /// Sends the rest, as long as the client takes something of it now and then.
     async fn send_rest(&mut self, body: &[u8]) -> io::Result<()> {
+        let patience = self.door.limits.write_timeout;
         loop {
-            match self.send_some(body)? {
-                Sent::All => return Ok(()),
-                Sent::Some => yield_now().await,
-                Sent::Blocked => {
-                    let writable = self.stream.writable();
-                    match timeout(self.door.limits.write_timeout, writable).await {
-                        Ok(writable) => writable?,
-                        Err(_) => self.send_into_a_little_room(body)?,
-                    }
+            match timeout(patience, poll_fn(|cx| self.poll_send(cx, body))).await {
+                Ok(sent) => match sent? {
+                    Sent::All => return Ok(()),
+                    Sent::Some => yield_now().await,
+                },
+                Err(_) => {
+                    let (head, body) = unsent(&self.output, body, self.sent);
+                    let next = if head.is_empty() { body } else { head };
+                    self.sent += self.stream.write_into_a_little_room(next)?;
                 }
             }
         }
     }
 
     /// Gives the system as much as it takes at once.
-    fn send_some(&mut self, body: &[u8]) -> io::Result<Sent> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, body: &[u8]) -> Poll<io::Result<Sent>> {
         let bytes = self.output.len() + body.len();
-        if self.sent == bytes {
-            return Ok(Sent::All);
-        }
-        let sent = match self.unsent(body) {
-            (head, []) => self.stream.try_write(head),
-            (head, body) => {
-                self.stream.try_write_vectored(&[IoSlice::new(head), IoSlice::new(body)])
+        if self.sent < bytes {
+            let stream = Pin::new(&mut self.stream);
+            let sent = match unsent(&self.output, body, self.sent) {
+                (head, []) => stream.poll_write(cx, head),
+                (head, body) => {
+                    stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)])
+                }
+            };
+            match ready!(sent)? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                sent => self.sent += sent,
             }
-        };
-        match sent {
-            Ok(0) => Err(ErrorKind::WriteZero.into()),
-            Ok(sent) => {
-                self.sent += sent;
-                Ok(if self.sent == bytes { Sent::All } else { Sent::Some })
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Sent::Blocked),
-            Err(error) => Err(error),
         }
+        if self.sent < bytes {
+            return Poll::Ready(Ok(Sent::Some));
+        }
+        Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| Sent::All)
     }
 
-    /// What is to be sent next of the output and of the body.
-    fn unsent<'b>(&'b self, body: &'b [u8]) -> (&'b [u8], &'b [u8]) {
-        let head = &self.output[self.sent.min(self.output.len())..];
-        let body = &body[self.sent.saturating_sub(self.output.len())..];
-        (head, &body[..body.len().min(TURN_BYTES_MAX)])
-    }
-
-    /// Sends something to a client that takes its answer slowly. One that took nothing is too slow.
-    ///
-    /// The system does not call a socket writable before a third of its buffer is free, which may be
-    /// a megabyte.
-    #[cfg(unix)]
-    fn send_into_a_little_room(&mut self, body: &[u8]) -> io::Result<()> {
-        use std::os::fd::AsFd;
-        let socket = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned()?);
-        let (head, body) = self.unsent(body);
-        let next = if head.is_empty() { body } else { head };
-        match (&socket).write(next) {
-            Ok(sent) if sent > 0 => {
-                self.sent += sent;
-                Ok(())
-            }
-            _ => Err(ErrorKind::TimedOut.into()),
-        }
-    }
-
-    /// Elsewhere a client that did not make the socket writable in time is too slow.
-    #[cfg(not(unix))]
-    fn send_into_a_little_room(&mut self, _body: &[u8]) -> io::Result<()> {
-        Err(ErrorKind::TimedOut.into())
+    /// Says that nothing more is sent, if that can be said without waiting.
+    async fn shut_down(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => Poll::Ready(Ok(())),
+            done => done,
+        })
+        .await
     }
 
     /// Ends the connection without resetting it under an answer that is still on its way.
     async fn linger(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
+        self.shut_down().await?;
         let drain = async {
             let mut left = LINGER_BYTES_MAX;
             while left > 0 {
@@ -343,6 +319,13 @@ impl Connection<'_> {
         let _ = timeout(LINGER_TIMEOUT, drain).await;
         Ok(())
     }
+}
+
+/// What is to be sent next of an output and of the body behind it.
+fn unsent<'a>(output: &'a [u8], body: &'a [u8], sent: usize) -> (&'a [u8], &'a [u8]) {
+    let head = &output[sent.min(output.len())..];
+    let body = &body[sent.saturating_sub(output.len())..];
+    (head, &body[..body.len().min(TURN_BYTES_MAX)])
 }
 
 const fn status(error: HeadError) -> Status {

@@ -4,13 +4,14 @@
 //! and the event loop never hears of it. Whatever needs to wait is handed on to `connection`.
 
 use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use skep_net::tcp::send_last;
 use skep_proto::http::{HeadStatus, parse_head};
 
 use super::Door;
 use super::answer::Next;
+use super::client::Client;
 
 /// Room for a request; a longer one is not there at once anyway.
 pub(super) const REQUEST_BYTES: usize = 4096;
@@ -39,7 +40,7 @@ pub(super) struct Start {
 }
 
 /// Answers what a new connection says, if it does; `None` if the connection is over.
-pub(super) fn look(door: &Door, stream: &TcpStream, peer: SocketAddr) -> Option<Start> {
+pub(super) fn look(door: &Door, stream: &TcpStream, client: Client) -> Option<Start> {
     let room = &mut *door.room.borrow_mut();
     let length = match (&*stream).read(&mut room.input[..]) {
         Ok(0) => return None,
@@ -55,17 +56,17 @@ pub(super) fn look(door: &Door, stream: &TcpStream, peer: SocketAddr) -> Option<
         _ => return Some(later(input)),
     };
     room.output.clear();
-    let next = door.answerer.borrow_mut().answer(&head, peer, &mut room.output);
+    let next = door.answerer.borrow_mut().answer(&head, client, &mut room.output);
     let rest = &input[head.len..];
     let closes = matches!(&next, Next::Written(connection) if !connection.stays_open());
     if closes {
         match send_last(stream, &room.output) {
             Ok(sent) if sent == room.output.len() => {
-                door.answerer.borrow().count_sent(peer, sent);
+                door.answerer.borrow().count_sent(client, sent);
                 return None;
             }
             Ok(sent) => {
-                door.answerer.borrow().count_sent(peer, sent);
+                door.answerer.borrow().count_sent(client, sent);
                 room.output.drain(..sent);
             }
             Err(_) => {}

@@ -3,16 +3,18 @@
 //! WebSocket connections, when they come, begin here as well: the head of a request tells.
 
 mod answer;
+mod client;
 mod connection;
 mod deferred;
 mod first;
 mod listener;
 mod places;
+mod stream;
 mod trouble;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::answer::Answerer;
+use self::client::Client;
 use self::listener::Listener;
 use self::places::{Place, Places};
+use self::stream::Stream;
 use super::{Shared, Worker};
 use crate::pages::Site;
 use crate::stats::Stats;
@@ -162,25 +166,26 @@ impl Door {
     }
 
     /// Takes in a connection that does not block.
-    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Rc<Self>, stream: TcpStream, client: Client) {
         let is_proxy = || {
             let policy = self.shared.policy.load();
-            policy.proxies.trusted.contains(peer.ip().to_canonical())
+            policy.proxies.trusted.contains(client.ip().to_canonical())
         };
-        let place = match self.places.take(peer.ip(), is_proxy) {
+        let place = match self.places.take(client.ip(), is_proxy) {
             Ok(place) => place,
-            Err(reason) => return self.answerer.borrow().turn_away(&stream, peer, reason),
+            Err(reason) => return self.answerer.borrow().turn_away(&stream, client, reason),
         };
         let open = Open::new(self.clone(), place);
-        let Some(start) = first::look(self, &stream, peer) else {
+        let Some(start) = first::look(self, &stream, client) else {
             return;
         };
         // Without room for one more socket in the event loop, the connection is lost.
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
             return;
         };
+        let stream = Stream::Tcp(stream);
         tokio::task::spawn_local(async move {
-            connection::serve(stream, peer, &open.door, start).await;
+            connection::serve(stream, client, &open.door, start).await;
         });
     }
 }
@@ -209,7 +214,7 @@ impl Drop for Open {
 async fn accept(listener: Listener, door: Rc<Door>) {
     let mut trouble = AcceptTrouble::default();
     loop {
-        match listener.accept(|stream, peer| door.admit(stream, peer)).await {
+        match listener.accept(|stream, address| door.admit(stream, address.into())).await {
             Ok(accepted) => {
                 trouble.accepted(accepted);
                 // Those who are waiting already have their turn.

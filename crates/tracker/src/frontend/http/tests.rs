@@ -1,7 +1,7 @@
 //! Turns among connections, what is kept of full scrapes, and the end of a listener.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpStream as Client};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use arc_swap::ArcSwap;
 use skep_engine::Seed;
@@ -115,9 +115,9 @@ fn listen() -> TcpListener {
 }
 
 /// Both ends of a connection, of which one end has something to say already.
-fn connection(says: &str) -> (Client, TcpStream, SocketAddr) {
+fn connection(says: &str) -> (TcpStream, TcpStream, SocketAddr) {
     let listener = listen();
-    let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();
     client.write_all(says.as_bytes()).unwrap();
     let (stream, peer) = accept(&listener).unwrap();
@@ -125,7 +125,7 @@ fn connection(says: &str) -> (Client, TcpStream, SocketAddr) {
 }
 
 /// The number of incomplete peers in the first answer.
-fn incomplete(mut client: &Client) -> u32 {
+fn incomplete(mut client: &TcpStream) -> u32 {
     let mut answer = [0; 4096];
     let len = client.read(&mut answer).unwrap();
     let body = answer[..len].windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
@@ -149,7 +149,7 @@ fn client_with_many_requests_waits_for_one_with_a_single_request() {
         let last = connection(&announce(info_hash, 1002));
         let mut clients = Vec::new();
         for (client, stream, peer) in [first, crowd, last] {
-            door.admit(stream, peer);
+            door.admit(stream, peer.into());
             clients.push(client);
         }
         let served = &door.shared.store;
@@ -184,7 +184,7 @@ async fn fill(door: &Rc<Door>, torrents: u32) {
     let listener = listen();
     let address = listener.local_addr().unwrap();
     let client = std::thread::spawn(move || {
-        let mut client = Client::connect(address).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
         let mut reader = client.try_clone().unwrap();
         let read = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
         client.write_all(says.as_bytes()).unwrap();
@@ -199,7 +199,7 @@ async fn fill(door: &Rc<Door>, torrents: u32) {
             accepted => break accepted.unwrap(),
         }
     };
-    door.admit(stream, peer);
+    door.admit(stream, peer.into());
     while !client.is_finished() {
         tokio::task::yield_now().await;
     }
@@ -278,7 +278,7 @@ fn full_scrape_that_was_forbidden_meanwhile_is_refused() {
 /// Everything that comes back on a new connection on which a whole text was sent.
 fn answers(door: &Rc<Door>, says: &str) -> String {
     let (mut client, stream, peer) = connection(says);
-    door.admit(stream, peer);
+    door.admit(stream, peer.into());
     let mut told = String::new();
     client.read_to_string(&mut told).unwrap();
     told
@@ -311,7 +311,7 @@ fn request_in_two_parts_and_requests_in_a_row_are_answered_in_order() {
             let (_stop, stopped) = watch::channel(false);
             let door = setup.door(stopped);
             let (mut client, stream, peer) = connection(now);
-            door.admit(stream, peer);
+            door.admit(stream, peer.into());
             client.write_all(later.as_bytes()).unwrap();
             client.write_all(missing.as_bytes()).unwrap();
             let reading = std::thread::spawn(move || {
