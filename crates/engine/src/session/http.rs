@@ -221,15 +221,21 @@ impl<'a> HttpSession<'a> {
         }
     }
 
-    /// The address of the client behind a connection from `peer`.
+    /// The address of the client behind a connection from `peer`, which may be known for a proxy
+    /// whose header does not count.
     ///
     /// # Errors
-    /// If `peer` is a trusted proxy and does not say for whom it speaks.
-    pub fn client_ip(&self, head: &Head<'_>, peer: IpAddr) -> Result<IpAddr, HttpRefusal<'a>> {
+    /// If `peer` is a proxy and does not say for whom it speaks.
+    pub fn client_ip(
+        &self,
+        head: &Head<'_>,
+        peer: IpAddr,
+        is_proxy: bool,
+    ) -> Result<IpAddr, HttpRefusal<'a>> {
         let Proxies { trusted, header, .. } = &self.policy.proxies;
         let peer = peer_addr::canonical(peer);
         if trusted.is_empty() || !trusted.contains(peer) {
-            return Ok(peer);
+            return if is_proxy { Err(HttpRefusal::ProxyWithoutClient) } else { Ok(peer) };
         }
         let values = head.headers_named(header);
         let client = if header.eq_ignore_ascii_case("forwarded") {

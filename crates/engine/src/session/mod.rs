@@ -15,7 +15,7 @@ pub use udp::{UdpSession, UdpStep, finish_announce};
 use alloc::boxed::Box;
 use core::net::IpAddr;
 
-use skep_proto::{AnnounceRequest, NumWant};
+use skep_proto::{AnnounceRequest, NumWant, peer_addr};
 
 use crate::gate::{AddressRanges, Rules};
 use crate::limits::PEERS_PER_ANSWER_MAX;
@@ -45,6 +45,15 @@ pub struct Proxies {
     pub header: Box<str>,
     /// Those that begin every connection and every datagram with a PROXY header.
     pub protocol: AddressRanges,
+}
+
+impl Proxies {
+    /// Whether what comes from an address must begin with a PROXY header.
+    #[inline]
+    #[must_use]
+    pub fn speaks_protocol(&self, ip: IpAddr) -> bool {
+        !self.protocol.is_empty() && self.protocol.contains(peer_addr::canonical(ip))
+    }
 }
 
 /// What scrapes show.

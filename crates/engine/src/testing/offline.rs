@@ -157,7 +157,7 @@ impl OfflineTracker {
         }
         let target = Target::parse(head.target);
         let session = HttpSession { policy: &self.policy };
-        let source = match session.client_ip(head, source) {
+        let source = match session.client_ip(head, source, false) {
             Ok(source) => source,
             Err(refusal) => return (Status::Ok, self.refused(refusal)),
         };

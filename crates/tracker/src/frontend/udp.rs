@@ -3,7 +3,6 @@
 //! Nothing is allocated, logged or formatted for a datagram, and the clock is read once for a batch.
 
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use skep_engine::session::{Policy, Proxies, UdpSession, UdpStep, finish_announce
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
 use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
-use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES, canonical};
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::udp::{
     ANNOUNCE_HEADER_BYTES, HEADER_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES,
     SCRAPE_INFO_HASHES_MAX, write_scrape_entry, write_scrape_header,
@@ -156,7 +155,7 @@ impl Jobs {
         let cut_short = datagrams.truncated(number);
         let (mut datagram, mut source, reply) = datagrams.exchange(number);
         counters.received_bytes.add(datagram.len() as u64);
-        if is_from_proxy(&policy.proxies, source) {
+        if policy.proxies.speaks_protocol(source.ip()) {
             match Proxies::open_datagram(source, datagram) {
                 Some(opened) => (source, datagram) = opened,
                 None => return counters.drop(DropReason::BadProxyHeader),
@@ -198,12 +197,6 @@ impl Jobs {
         counters.sent_bytes.add(reply_bytes as u64);
         datagrams.set_reply_len(number, reply_bytes);
     }
-}
-
-/// Whether a datagram must begin with the header of a proxy.
-#[inline]
-fn is_from_proxy(proxies: &Proxies, source: SocketAddr) -> bool {
-    !proxies.protocol.is_empty() && proxies.protocol.contains(canonical(source.ip()))
 }
 
 /// A batch on its way through the swarms: answers go straight into the reply buffers.

@@ -3,6 +3,7 @@
 //! The proxies here are the tests themselves, which can also do what no proxy would; real ones are
 //! tested in `tests/proxies`.
 
+mod tcp;
 mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -83,8 +83,12 @@ impl Answerer {
         &self.worker.counters.http[usize::from(client.is_ipv6())]
     }
 
+    pub(super) fn count_drop(&self, client: Client, reason: DropReason) {
+        self.counters(client).drop(reason);
+    }
+
     pub(super) fn count_timeout(&self, client: Client) {
-        self.counters(client).drop(DropReason::TimedOut);
+        self.count_drop(client, DropReason::TimedOut);
     }
 
     pub(super) fn count_sent(&self, client: Client, bytes: usize) {
@@ -217,7 +221,7 @@ impl Answerer {
     ) {
         self.counters(client).request(Action::Announce);
         let asked = session
-            .client_ip(head, client.ip())
+            .client_ip(head, client.ip(), client.is_proxy)
             .and_then(|source: IpAddr| session.announce(target.query, source));
         match asked {
             Ok(asked) => self.announced(session, head, client, &asked, out),

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 //!
-//! For whom a proxy speaks is in the head of its requests, and read in the engine.
+//! For whom a proxy speaks may also be in the head of its requests, and is read in the engine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Client {
     /// Where the connection comes from.
     pub(super) address: SocketAddr,
+    /// Whether it is a proxy that connects for itself, or does not know for whom.
+    pub(super) is_proxy: bool,
 }
 
 impl Client {
@@ -25,6 +27,6 @@ impl Client {
 
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, is_proxy: false }
     }
 }
