@@ -2,6 +2,7 @@
 //!
 //! Reads files and swaps whole policies. What a policy decides is written in the engine.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use skep_engine::Seed;
 use skep_engine::gate::{
     AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
 };
-use skep_engine::session::{AnswerSettings, Policy, Proxies, ScrapeSettings, Stretch};
+use skep_engine::session::{
+    AnswerSettings, ExternalAddresses, Policy, Proxies, ScrapeSettings, Stretch,
+};
 use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
 use skep_store::{Entry, ListError, open_list};
 
@@ -101,10 +104,22 @@ fn answer_settings(config: &Config) -> AnswerSettings {
         peers_max: announce.peers_max,
         cross_family: announce.cross_family,
         external_ip: announce.external_ip,
+        external: external_addresses(&announce.external_addresses),
         port_zero_unlisted: announce.port_zero == PortZero::Unlisted,
         ip_override_local: announce.ip_override == IpOverride::Local,
         plus_literal: config.http.plus_literal,
     }
+}
+
+fn external_addresses(addresses: &[IpAddr]) -> ExternalAddresses {
+    let mut external = ExternalAddresses::default();
+    for address in addresses {
+        match *address {
+            IpAddr::V4(ip) => external.ipv4 = Some(ip),
+            IpAddr::V6(ip) => external.ipv6 = Some(ip),
+        }
+    }
+    external
 }
 
 fn scrape_settings(config: &Config) -> ScrapeSettings {

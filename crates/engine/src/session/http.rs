@@ -162,13 +162,14 @@ impl<'a> HttpSession<'a> {
         announced: &Announced,
         peers: PeerList<'_>,
     ) {
+        let answers = &self.policy.answers;
         let reply = AnnounceReply {
             seeders: announced.counts.seeders,
             completions: announced.counts.completions,
             leechers: announced.counts.incomplete(),
             interval_secs: interval.secs,
             interval_min_secs: interval.min_secs,
-            external_ip: self.policy.answers.external_ip.then_some(asked.source),
+            external_ip: answers.external_ip.then(|| answers.external.of(asked.source)),
             warning: None,
             compact: asked.compact,
             requester_ipv6: asked.source.is_ipv6(),

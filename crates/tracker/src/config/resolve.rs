@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod external;
 mod interval;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -175,6 +176,7 @@ impl Settings {
     fn check(&mut self) {
         self.check_intervals();
         self.check_at_most("announce.peers_default", "announce.peers_max");
+        self.check_external_addresses();
         self.check_torrents();
         self.check_clients("access.clients_allow");
         self.check_clients("access.clients_deny");
@@ -400,6 +402,7 @@ impl Settings {
             peers_max: self.integer("announce.peers_max"),
             cross_family: self.boolean("announce.cross_family"),
             external_ip: self.boolean("announce.external_ip"),
+            external_addresses: self.external_addresses(),
             port_zero: self.word("announce.port_zero"),
             completed_overrides_left: self.boolean("announce.completed_overrides_left"),
             seeds_to_seeds: self.boolean("announce.seeds_to_seeds"),

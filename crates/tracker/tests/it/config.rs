@@ -85,6 +85,7 @@ fn other_value(key: &str) -> &'static str {
         ("announce.ip_override", _) => "local",
         ("announce.cross_family" | "swarm.peer_ids", _) => "false",
         ("announce.interval_secs", _) => "1750",
+        ("announce.external_addresses", _) => "192.0.2.7",
         ("announce.interval_max_secs", _) => "3700",
         ("swarm.peer_ttl_secs", _) => "3700",
         ("http.head_max_bytes", _) => "9000",

@@ -5,6 +5,7 @@
 
 mod access;
 mod config;
+mod external;
 mod generated;
 mod golden;
 mod hostile;
