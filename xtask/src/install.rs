@@ -1,5 +1,5 @@
-//! Installs what the tests need on a Debian machine: BitTorrent clients, a browser, valgrind and a
-//! compiler for libFuzzer.
+//! Installs what the tests need on a Debian machine: BitTorrent clients, a browser, reverse proxies,
+//! valgrind and a compiler for libFuzzer.
 //!
 //! What is already there is left alone, so a second run costs a few process starts. Other systems
 //! get a list of what is missing and install it by their own means.
@@ -25,6 +25,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("g++", "g++"),
     ("valgrind", "valgrind"),
     ("python3", "python3"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("caddy", "caddy"),
 ];
 
 /// Debian's own Python: its `venv` module comes from a Debian package, other Pythons' does not.
@@ -85,7 +90,8 @@ fn apt() -> Result<Command> {
     if user.trim() != "0" {
         command.arg("env");
     }
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    // Packages of servers would start them; the tests start their own.
+    command.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]);
     Ok(command)
 }
 

@@ -85,11 +85,13 @@ pub enum DropReason {
     TimedOut = 7,
     /// A connection beyond the bound on those of one address.
     TooManyConnectionsOfAddress = 8,
+    /// A PROXY header that is missing or broken, or that names no client where there must be one.
+    BadProxyHeader = 9,
 }
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TooShort,
         Self::SourcePortZero,
         Self::BadMagic,
@@ -99,6 +101,7 @@ impl DropReason {
         Self::TooManyConnections,
         Self::TimedOut,
         Self::TooManyConnectionsOfAddress,
+        Self::BadProxyHeader,
     ];
 
     /// The name for a metric label.
@@ -114,6 +117,7 @@ impl DropReason {
             Self::TooManyConnections => "too_many_connections",
             Self::TimedOut => "timed_out",
             Self::TooManyConnectionsOfAddress => "too_many_connections_of_address",
+            Self::BadProxyHeader => "bad_proxy_header",
         }
     }
 }

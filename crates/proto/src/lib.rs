@@ -32,6 +32,7 @@ mod golden;
 pub mod http;
 mod ids;
 pub mod peer_addr;
+pub mod proxy;
 pub mod udp;
 #[cfg(any(test, feature = "testing"))]
 pub mod vectors;

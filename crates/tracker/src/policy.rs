@@ -2,6 +2,7 @@
 //!
 //! Reads files and swaps whole policies. What a policy decides is written in the engine.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use skep_engine::gate::{
 };
 use skep_engine::limits::PEER_TTL_SECS_MAX;
 use skep_engine::session::{
-    AnswerSettings, Policy, Proxies, ScrapeSettings, Stretch, WebsocketSettings,
+    AnswerSettings, ExternalAddresses, Policy, Proxies, ScrapeSettings, Stretch, WebsocketSettings,
 };
 use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
 use skep_store::{Entry, ListError, open_list};
@@ -62,6 +63,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
     let proxies = Proxies {
         trusted: ranges(&config.proxy.trusted),
         header: config.proxy.header.as_str().into(),
+        protocol: ranges(&config.proxy.protocol),
     };
     let policy = Policy {
         answers: answer_settings(config),
@@ -121,10 +123,22 @@ fn answer_settings(config: &Config) -> AnswerSettings {
         peers_max: announce.peers_max,
         cross_family: announce.cross_family,
         external_ip: announce.external_ip,
+        external: external_addresses(&announce.external_addresses),
         port_zero_unlisted: announce.port_zero == PortZero::Unlisted,
         ip_override_local: announce.ip_override == IpOverride::Local,
         plus_literal: config.http.plus_literal,
     }
+}
+
+fn external_addresses(addresses: &[IpAddr]) -> ExternalAddresses {
+    let mut external = ExternalAddresses::default();
+    for address in addresses {
+        match *address {
+            IpAddr::V4(ip) => external.ipv4 = Some(ip),
+            IpAddr::V6(ip) => external.ipv6 = Some(ip),
+        }
+    }
+    external
 }
 
 fn scrape_settings(config: &Config) -> ScrapeSettings {

@@ -162,13 +162,14 @@ impl<'a> HttpSession<'a> {
         announced: &Announced,
         peers: PeerList<'_>,
     ) {
+        let answers = &self.policy.answers;
         let reply = AnnounceReply {
             seeders: announced.counts.seeders,
             completions: announced.counts.completions,
             leechers: announced.counts.incomplete(),
             interval_secs: interval.secs,
             interval_min_secs: interval.min_secs,
-            external_ip: self.policy.answers.external_ip.then_some(asked.source),
+            external_ip: answers.external_ip.then(|| answers.external.of(asked.source)),
             warning: None,
             compact: asked.compact,
             requester_ipv6: asked.source.is_ipv6(),
@@ -221,15 +222,21 @@ impl<'a> HttpSession<'a> {
         }
     }
 
-    /// The address of the client behind a connection from `peer`.
+    /// The address of the client behind a connection from `peer`, which may be known for a proxy
+    /// whose header does not count.
     ///
     /// # Errors
-    /// If `peer` is a trusted proxy and does not say for whom it speaks.
-    pub fn client_ip(&self, head: &Head<'_>, peer: IpAddr) -> Result<IpAddr, HttpRefusal<'a>> {
+    /// If `peer` is a proxy and does not say for whom it speaks.
+    pub fn client_ip(
+        &self,
+        head: &Head<'_>,
+        peer: IpAddr,
+        is_proxy: bool,
+    ) -> Result<IpAddr, HttpRefusal<'a>> {
         let trusted = &self.policy.proxies.trusted;
         let peer = peer_addr::canonical(peer);
         if trusted.is_empty() || !trusted.contains(peer) {
-            return Ok(peer);
+            return if is_proxy { Err(HttpRefusal::ProxyWithoutClient) } else { Ok(peer) };
         }
         self.client_of_proxy(head)
     }
@@ -239,7 +246,7 @@ impl<'a> HttpSession<'a> {
     /// # Errors
     /// If it does not say for whom.
     pub fn client_of_proxy(&self, head: &Head<'_>) -> Result<IpAddr, HttpRefusal<'a>> {
-        let Proxies { trusted, header } = &self.policy.proxies;
+        let Proxies { trusted, header, .. } = &self.policy.proxies;
         let values = head.headers_named(header);
         let client = if header.eq_ignore_ascii_case("forwarded") {
             http::forwarded_client_address(values, |ip| trusted.contains(ip))

@@ -15,9 +15,9 @@ pub use udp::{UdpSession, UdpStep, finish_announce};
 pub use websocket::{Offered, WebsocketRefusal, WebsocketSession, WebsocketSettings};
 
 use alloc::boxed::Box;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use skep_proto::{AnnounceRequest, NumWant};
+use skep_proto::{AnnounceRequest, NumWant, peer_addr};
 
 use crate::gate::{AddressRanges, Rules};
 use crate::limits::PEERS_PER_ANSWER_MAX;
@@ -47,6 +47,17 @@ pub struct Proxies {
     pub trusted: AddressRanges,
     /// The header in which they name the client.
     pub header: Box<str>,
+    /// Those that begin every connection and every datagram with a PROXY header.
+    pub protocol: AddressRanges,
+}
+
+impl Proxies {
+    /// Whether what comes from an address must begin with a PROXY header.
+    #[inline]
+    #[must_use]
+    pub fn speaks_protocol(&self, ip: IpAddr) -> bool {
+        !self.protocol.is_empty() && self.protocol.contains(peer_addr::canonical(ip))
+    }
 }
 
 /// What scrapes show.
@@ -101,6 +112,8 @@ pub struct AnswerSettings {
     pub cross_family: bool,
     /// Whether HTTP clients are told their own address (BEP 24).
     pub external_ip: bool,
+    /// The public addresses of clients on the tracker's own network.
+    pub external: ExternalAddresses,
     /// Whether a client that listens nowhere gets peers, unlisted, instead of an error.
     pub port_zero_unlisted: bool,
     /// Whether a client on a private address may name its public one.
@@ -120,6 +133,7 @@ impl Default for AnswerSettings {
             peers_max: 200,
             cross_family: true,
             external_ip: false,
+            external: ExternalAddresses::default(),
             port_zero_unlisted: false,
             ip_override_local: false,
             plus_literal: false,
@@ -153,15 +167,36 @@ impl AnswerSettings {
             {
                 claimed
             }
-            _ => ip,
+            _ => self.external.of(ip),
         };
         let listed = request.port != 0 || !self.port_zero_unlisted;
         Announce { request, ip, connection: None, listed }
     }
 }
 
+/// The addresses under which the world sees the tracker's own network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExternalAddresses {
+    /// That of hosts which use IPv4.
+    pub ipv4: Option<Ipv4Addr>,
+    /// That of hosts which use IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl ExternalAddresses {
+    /// The address at which the world finds whoever is at `ip`.
+    fn of(&self, ip: IpAddr) -> IpAddr {
+        let external = match ip {
+            IpAddr::V4(_) => self.ipv4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.ipv6.map(IpAddr::V6),
+        };
+        external.filter(|_| is_local(ip)).unwrap_or(ip)
+    }
+}
+
 /// Whether an address may stand in for that of a peer on the tracker's own network.
-const fn is_global_unicast(ip: IpAddr) -> bool {
+#[must_use]
+pub const fn is_global_unicast(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !(is_local(ip) || ip.is_unspecified() || ip.is_multicast() || broadcast)
 }

@@ -5,10 +5,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use skep_proto::proxy::{ProxyHeader, parse_proxy_datagram};
 use skep_proto::udp::{self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes};
 use skep_proto::{DecodeError, TransactionId, peer_addr};
 
-use super::{ConnectionIds, Policy};
+use super::{ConnectionIds, Policy, Proxies};
 use crate::counters::{Action, DropReason, TrafficCounters};
 use crate::gate::{RateTable, Refusal};
 use crate::swarm::{Announce, Announced, Counts};
@@ -36,6 +37,8 @@ pub enum UdpStep<'d> {
         announce: Announce,
         /// Peers that fit and may be returned.
         peers: usize,
+        /// Whether these are IPv4 peers, as the client itself is one.
+        ipv4: bool,
     },
     /// Swarms must be asked, one for each hash and in this order.
     Scrape {
@@ -126,6 +129,23 @@ impl UdpSession {
     }
 }
 
+impl Proxies {
+    /// Takes the PROXY header off a datagram from one of those that send it; `None` if there is no
+    /// whole one, or if it names no client for a request that needs one.
+    ///
+    /// A proxy that sends for itself may connect, to see whether the tracker answers.
+    #[cold]
+    pub fn open_datagram(source: SocketAddr, datagram: &[u8]) -> Option<(SocketAddr, &[u8])> {
+        let ProxyHeader { len, client } = parse_proxy_datagram(datagram)?;
+        let payload = &datagram[len..];
+        let connects = |header: Header| header.action == ACTION_CONNECT;
+        match client {
+            Some(client) => Some((client, payload)),
+            None => Header::read(payload).is_some_and(connects).then_some((source, payload)),
+        }
+    }
+}
+
 enum Problem<'r> {
     Broken(DecodeError),
     Refused(Refusal<'r>),
@@ -146,7 +166,7 @@ fn announce<'d, 'r>(
     rules.admit(&announce).map_err(Problem::Refused)?;
     let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
     let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
-    Ok(UdpStep::Announce { transaction_id, announce, peers })
+    Ok(UdpStep::Announce { transaction_id, announce, peers, ipv4: ip.is_ipv4() })
 }
 
 /// Writes the header of an announce reply, whose peers stand behind it already, and returns the

@@ -88,9 +88,9 @@ impl OfflineTracker {
         let len = match step {
             UdpStep::Drop => return None,
             UdpStep::Reply(len) => len,
-            UdpStep::Announce { transaction_id, announce, peers } => {
+            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
                 let room = &mut out[ANNOUNCE_HEADER_BYTES..];
-                let announced = if peer_addr::canonical(source.ip()).is_ipv4() {
+                let announced = if ipv4 {
                     let room = &mut room[..peers * peer_addr::IPV4_BYTES];
                     self.announce(&announce, room, &mut [], None)
                 } else {
@@ -157,7 +157,7 @@ impl OfflineTracker {
         }
         let target = Target::parse(head.target);
         let session = HttpSession { policy: &self.policy };
-        let source = match session.client_ip(head, source) {
+        let source = match session.client_ip(head, source, false) {
             Ok(source) => source,
             Err(refusal) => return (Status::Ok, self.refused(refusal)),
         };

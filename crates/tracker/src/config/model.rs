@@ -3,7 +3,7 @@
 //! Holds no default, no range and no parsing: those are in the list of options. A value of these
 //! types comes from loading; the meaning and unit of each field stands with its option.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -157,6 +157,8 @@ pub struct Announce {
     pub cross_family: bool,
     /// Whether HTTP answers tell the client's address.
     pub external_ip: bool,
+    /// Public addresses of the tracker's own network; at most one of each family.
+    pub external_addresses: Vec<IpAddr>,
     /// What happens to port 0.
     pub port_zero: PortZero,
     /// Whether a reported completion outweighs bytes left.
@@ -270,6 +272,8 @@ pub struct Proxy {
     pub trusted: Vec<IpNet>,
     /// The header in which they do.
     pub header: String,
+    /// Proxies that speak the PROXY protocol.
+    pub protocol: Vec<IpNet>,
 }
 
 /// The `log` section.

@@ -612,7 +612,26 @@ pub const OPTIONS: &[OptionRow] = &[
         Kind::Bool,
         Initial::Bool(false),
         Reload::Live,
-        &["Tells HTTP clients the address they came from (BEP 24)."],
+        &[
+            "Tells HTTP clients the address they came from (BEP 24).",
+            "Clients on the tracker's own network are told announce.external_addresses instead, \
+             where that is set.",
+        ],
+    ),
+    row(
+        "announce.external_addresses",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Public addresses of the tracker's own network: one IPv4 address, one IPv6 address, \
+             or one of each.",
+            "Clients with a loopback or private address of that family are handed out with it, \
+             as a seeder on the tracker's host must be.",
+            "Their ports must be reachable there: all of them share that address, and \
+             swarm.ports_per_address_max counts them together.",
+            "Empty: such clients are handed out as announce.private_peers says.",
+        ],
     ),
     row(
         "announce.port_zero",
@@ -943,6 +962,19 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Name of the HTTP header in which trusted proxies put the address of a client.",
             "X-Real-IP and Forwarded are understood too.",
+        ],
+    ),
+    row(
+        "proxy.protocol",
+        Kind::Networks,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Address ranges of proxies that speak the PROXY protocol: version 1 or 2 over TCP, \
+             2 over UDP.",
+            "Every connection and every datagram from there must begin with such a header, and \
+             counts as one from the client that the header names.",
+            "A range that holds strangers lets them announce any address.",
         ],
     ),
     row(

@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod external;
 mod interval;
 mod transport;
 
@@ -186,11 +187,13 @@ impl Settings {
     fn check(&mut self) {
         self.check_intervals();
         self.check_at_most("announce.peers_default", "announce.peers_max");
+        self.check_external_addresses();
         self.check_torrents();
         self.check_clients("access.clients_allow");
         self.check_clients("access.clients_deny");
         self.check_ranges("access.addresses_deny", "nobody of that family is served");
         self.check_ranges("proxy.trusted", "anybody can announce the address of anybody");
+        self.check_ranges("proxy.protocol", "who does not speak the PROXY protocol is not served");
         self.check_proxy();
         self.check_listeners();
         self.check_tls();
@@ -338,6 +341,7 @@ impl Settings {
             proxy: Proxy {
                 trusted: self.networks("proxy.trusted"),
                 header: self.text("proxy.header"),
+                protocol: self.networks("proxy.protocol"),
             },
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
@@ -389,6 +393,7 @@ impl Settings {
             peers_max: self.integer("announce.peers_max"),
             cross_family: self.boolean("announce.cross_family"),
             external_ip: self.boolean("announce.external_ip"),
+            external_addresses: self.external_addresses(),
             port_zero: self.word("announce.port_zero"),
             completed_overrides_left: self.boolean("announce.completed_overrides_left"),
             seeds_to_seeds: self.boolean("announce.seeds_to_seeds"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use skep_engine::Tick;
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
-use skep_engine::session::{Policy, UdpSession, UdpStep, finish_announce};
+use skep_engine::session::{Policy, Proxies, UdpSession, UdpStep, finish_announce};
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
 use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
@@ -49,7 +49,7 @@ struct Jobs {
 /// Which datagram a request came from, and what its reply holds so far.
 #[derive(Clone, Copy)]
 enum Origin {
-    Announce { datagram: usize, transaction_id: TransactionId, peers: usize },
+    Announce { datagram: usize, transaction_id: TransactionId, peers: usize, ipv4: bool },
     Scrape { datagram: usize, position: usize },
 }
 
@@ -153,18 +153,30 @@ impl Jobs {
         number: usize,
     ) {
         let cut_short = datagrams.truncated(number);
-        let (mut datagram, source, reply) = datagrams.exchange(number);
+        let (mut datagram, mut source, reply) = datagrams.exchange(number);
+        counters.received_bytes.add(datagram.len() as u64);
+        if policy.proxies.speaks_protocol(source.ip()) {
+            match Proxies::open_datagram(source, datagram) {
+                Some(opened) => (source, datagram) = opened,
+                None => return counters.drop(DropReason::BadProxyHeader),
+            }
+        }
         if cut_short {
             // Longer than any datagram that makes sense, but for a scrape: whole hashes are left.
-            datagram = &datagram[..datagram.len() - (datagram.len() - HEADER_BYTES) % 20];
+            datagram =
+                &datagram[..datagram.len() - datagram.len().saturating_sub(HEADER_BYTES) % 20];
         }
-        counters.received_bytes.add(datagram.len() as u64);
         let reply_bytes = match session.receive(policy, counters, now, source, datagram, reply) {
             UdpStep::Drop => 0,
             UdpStep::Reply(bytes) => bytes,
-            UdpStep::Announce { transaction_id, announce, peers } => {
+            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
                 self.requests.push(Request::Announce(announce));
-                self.origins.push(Origin::Announce { datagram: number, transaction_id, peers });
+                self.origins.push(Origin::Announce {
+                    datagram: number,
+                    transaction_id,
+                    peers,
+                    ipv4,
+                });
                 0
             }
             UdpStep::Scrape { transaction_id, info_hashes } => {
@@ -205,10 +217,9 @@ impl Batch for Answers<'_> {
     }
 
     fn room(&mut self, number: usize) -> PeerRoom<'_> {
-        let Origin::Announce { datagram, peers, .. } = self.jobs.origins[number] else {
+        let Origin::Announce { datagram, peers, ipv4, .. } = self.jobs.origins[number] else {
             return PeerRoom::default();
         };
-        let ipv4 = self.datagrams.source(datagram).is_ipv4();
         let stride = if ipv4 { IPV4_BYTES } else { IPV6_BYTES };
         let peers = behind_header(peers * stride);
         let room = &mut self.datagrams.reply_buffer(datagram)[peers];

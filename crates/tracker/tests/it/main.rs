@@ -5,6 +5,7 @@
 
 mod access;
 mod config;
+mod external;
 mod generated;
 mod golden;
 mod hostile;
@@ -13,6 +14,7 @@ mod intervals;
 mod lifecycle;
 mod memory;
 mod pages;
+mod proxy;
 mod robustness;
 mod scenarios;
 mod support;

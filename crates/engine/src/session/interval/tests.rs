@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::*;
+use crate::session::ExternalAddresses;
 use crate::swarm::Counts;
 
 const USUAL: AnswerSettings = AnswerSettings {
@@ -16,6 +17,7 @@ const USUAL: AnswerSettings = AnswerSettings {
     peers_max: 200,
     cross_family: true,
     external_ip: false,
+    external: ExternalAddresses { ipv4: None, ipv6: None },
     port_zero_unlisted: false,
     ip_override_local: false,
     plus_literal: false,

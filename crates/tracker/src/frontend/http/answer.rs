@@ -91,8 +91,12 @@ impl Answerer {
         &self.worker.counters.http[usize::from(client.is_ipv6())]
     }
 
+    pub(super) fn count_drop(&self, client: Client, reason: DropReason) {
+        self.counters(client).drop(reason);
+    }
+
     pub(super) fn count_timeout(&self, client: Client) {
-        self.counters(client).drop(DropReason::TimedOut);
+        self.count_drop(client, DropReason::TimedOut);
     }
 
     pub(super) fn count_sent(&self, client: Client, bytes: usize) {

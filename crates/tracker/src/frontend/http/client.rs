@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 //!
-//! For whom a proxy speaks is in the head of its requests, and read in the engine.
+//! For whom a proxy speaks may also be in the head of its requests, and is read in the engine.
 
 #[cfg(unix)]
 use std::net::Ipv4Addr;
@@ -18,6 +18,8 @@ pub(super) struct Client {
     pub(super) over_tls: bool,
     /// Whether it comes through a unix socket, so from a proxy on this host that is trusted.
     pub(super) by_unix_socket: bool,
+    /// Whether it is a proxy that connects for itself, or does not know for whom.
+    pub(super) is_proxy: bool,
 }
 
 impl Client {
@@ -25,12 +27,12 @@ impl Client {
     #[cfg(unix)]
     pub(super) const fn of_unix_socket() -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Self { address, over_tls: false, by_unix_socket: true }
+        Self { address, over_tls: false, by_unix_socket: true, is_proxy: true }
     }
 
-    /// Whether it is a proxy that may speak for others.
+    /// Whether it is a proxy, which has many connections.
     pub(super) fn is_trusted(self, proxies: &Proxies) -> bool {
-        self.by_unix_socket || proxies.trusted.contains(self.ip().to_canonical())
+        self.is_proxy || proxies.trusted.contains(self.ip().to_canonical())
     }
 
     /// The address of the client, which may stand behind a proxy.
@@ -41,7 +43,7 @@ impl Client {
     ) -> Result<IpAddr, HttpRefusal<'a>> {
         match self.by_unix_socket {
             true => session.client_of_proxy(head),
-            false => session.client_ip(head, self.ip()),
+            false => session.client_ip(head, self.ip(), self.is_proxy),
         }
     }
 
@@ -58,6 +60,6 @@ impl Client {
 
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Self {
-        Self { address, over_tls: false, by_unix_socket: false }
+        Self { address, over_tls: false, by_unix_socket: false, is_proxy: false }
     }
 }

@@ -9,6 +9,7 @@ mod deferred;
 mod first;
 mod listener;
 mod places;
+mod proxied;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -21,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_engine::counters::{TrafficCounters, WorkerCounters};
+use skep_engine::counters::{DropReason, TrafficCounters, WorkerCounters};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -258,6 +259,58 @@ impl Door {
 
     /// Takes in a connection that does not block.
     fn admit(self: &Rc<Self>, stream: TcpStream, client: Client, security: Security) {
+        if self.shared.policy.load().proxies.speaks_protocol(client.ip()) {
+            self.admit_proxy(stream, client, security);
+        } else {
+            self.admit_client(stream, client, security);
+        }
+    }
+
+    /// Finds out for whom a proxy connects, and takes in that client.
+    fn admit_proxy(self: &Rc<Self>, stream: TcpStream, proxy: Client, security: Security) {
+        let proxy = Client { is_proxy: true, ..proxy };
+        let Some(open) = self.open(&stream, proxy, security) else {
+            return;
+        };
+        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
+            return;
+        };
+        tokio::task::spawn_local(async move {
+            let Some(client) = open.door.introduction(&stream, proxy).await else {
+                return;
+            };
+            let door = open.door.clone();
+            // The client takes a place of its own.
+            drop(open);
+            if let Ok(stream) = stream.into_std() {
+                door.admit_client(stream, client, security);
+            }
+        });
+    }
+
+    /// Reads for whom a proxy connects; `None` if that does not become known.
+    async fn introduction(&self, stream: &tokio::net::TcpStream, proxy: Client) -> Option<Client> {
+        let header = tokio::time::timeout(self.limits.head_timeout, proxied::read_header(stream));
+        let header = tokio::select! {
+            biased;
+            header = header => header,
+            () = self.stopped() => return None,
+        };
+        let reason = match header {
+            Ok(Ok(Some(address))) => return Some(address.into()),
+            Ok(Ok(None)) => return Some(proxy),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                DropReason::BadProxyHeader
+            }
+            Ok(Err(_)) => return None,
+            Err(_) => DropReason::TimedOut,
+        };
+        self.answerer.borrow().count_drop(proxy, reason);
+        None
+    }
+
+    /// Takes in a connection of which nothing was read but for whom it is.
+    fn admit_client(self: &Rc<Self>, stream: TcpStream, client: Client, security: Security) {
         let Some(open) = self.open(&stream, client, security) else {
             return;
         };

@@ -51,6 +51,18 @@ fn contradictions_are_problems() {
             &["--proxy.header=X Real"],
             "proxy.header = \"X Real\" (flag --proxy.header): must be the name of an HTTP header",
         ),
+        (
+            &["--announce.external_addresses=10.0.0.1"],
+            "announce.external_addresses = [\"10.0.0.1\"] (flag --announce.external_addresses): 10.0.0.1 does not fit: must be a public address",
+        ),
+        (
+            &["--announce.external_addresses=t.example"],
+            "announce.external_addresses = [\"t.example\"] (flag --announce.external_addresses): t.example does not fit: must be a public address",
+        ),
+        (
+            &["--announce.external_addresses=192.0.2.1,192.0.2.2"],
+            "announce.external_addresses = [\"192.0.2.1\", \"192.0.2.2\"] (flag --announce.external_addresses): must be at most one address of each family",
+        ),
     ] {
         assert_eq!(problems(args), [expected], "{args:?}");
     }
