@@ -3,13 +3,15 @@
 //! The world is small, so that a few bytes make clients meet, crowd, complete and expire.
 #![no_main]
 
+use std::net::IpAddr;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use skep_engine::Tick;
-use skep_engine::swarm::{Announce, PrivatePeers, SwarmSettings};
-use skep_engine::testing::clients::{address, info_hash};
+use skep_engine::swarm::{Announce, PrivatePeers, SwarmSettings, WebrtcPeer};
+use skep_engine::testing::clients::{address, info_hash, webrtc_announce, webrtc_peer};
 use skep_engine::testing::model::{SideBySide, Wanted};
-use skep_proto::{AnnounceEvent, AnnounceRequest, NumWant, PeerId, PeerKey};
+use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};
 
 #[derive(Arbitrary, Debug)]
 struct Run {
@@ -28,6 +30,13 @@ enum Step {
     Sweep(u8),
     SweepAll,
     RollCall(u8),
+    /// Something on a connection with WebRTC peers.
+    Browse(Browser, u8, u8),
+    /// Many of them announce one after the other.
+    BrowseAll(u8),
+    Relay(Browser, u8),
+    Leave(Browser),
+    WebrtcRollCall(u8),
     Retain(u8),
 }
 
@@ -36,6 +45,24 @@ struct Who {
     host: u8,
     port: u8,
     form: u8,
+}
+
+/// A WebRTC peer, its connection and the torrent it speaks of.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Browser {
+    peer: u8,
+    connection: u8,
+    torrent: u8,
+}
+
+impl Browser {
+    fn torrent(self) -> InfoHash {
+        info_hash(u32::from(self.torrent) % 4)
+    }
+
+    fn peer(self) -> (WebrtcPeer, IpAddr) {
+        webrtc_peer(u32::from(self.peer), u32::from(self.connection) % 32)
+    }
 }
 
 /// Steps of one run: enough for anything, few enough to be fast.
@@ -89,6 +116,25 @@ fn apply(both: &mut SideBySide, step: &Step) -> Result<(), String> {
         }
         Step::SweepAll => both.sweep_all(),
         Step::RollCall(torrent) => both.roll_call(&info_hash(u32::from(torrent) % 4)),
+        Step::Browse(browser, what, wanted) => {
+            let (event, left_bytes) = (event(what), left_bytes(what));
+            let mut announce =
+                webrtc_announce(browser.torrent(), browser.peer(), event, left_bytes);
+            announce.listed = what >> 5 != 7;
+            both.webrtc_announce(&announce, usize::from(wanted >> 2), u32::from(wanted & 3))
+        }
+        Step::BrowseAll(what) => (0..HOSTS).try_for_each(|number| {
+            let peer = webrtc_peer(number.into(), number.into());
+            let torrent = info_hash(u32::from(what >> 5) % 4);
+            let announce = webrtc_announce(torrent, peer, event(what), left_bytes(what));
+            both.webrtc_announce(&announce, 5, 0)
+        }),
+        Step::Relay(from, to) => {
+            let (to, _) = webrtc_peer(to.into(), 0);
+            both.relay(&from.torrent(), &from.peer().0, &to.peer_id)
+        }
+        Step::Leave(browser) => both.leave(&browser.torrent(), &browser.peer().0),
+        Step::WebrtcRollCall(torrent) => both.webrtc_roll_call(&info_hash(u32::from(torrent) % 4)),
         Step::Retain(torrent) => {
             let unwanted = info_hash(u32::from(torrent) % 4);
             both.retain(|info_hash| *info_hash != unwanted)
@@ -96,22 +142,28 @@ fn apply(both: &mut SideBySide, step: &Step) -> Result<(), String> {
     }
 }
 
-fn announce(both: &mut SideBySide, who: Who, what: u8, wanted: u8) -> Result<(), String> {
-    let Who { host, port, form } = who;
-    let (ipv6, local, listed) = (form & 1 != 0, form & 2 != 0, form & 12 != 12);
-    let event = match what & 7 {
+fn event(bits: u8) -> AnnounceEvent {
+    match bits & 7 {
         0..3 => AnnounceEvent::None,
         3 => AnnounceEvent::Started,
         4 => AnnounceEvent::Completed,
         5 => AnnounceEvent::Stopped,
         _ => AnnounceEvent::Paused,
-    };
-    let left_bytes = match what >> 3 & 3 {
+    }
+}
+
+fn left_bytes(bits: u8) -> Option<u64> {
+    match bits >> 3 & 3 {
         0 => Some(0),
         1 => Some(1000),
         2 => Some(16384),
         _ => None,
-    };
+    }
+}
+
+fn announce(both: &mut SideBySide, who: Who, what: u8, wanted: u8) -> Result<(), String> {
+    let Who { host, port, form } = who;
+    let (ipv6, local, listed) = (form & 1 != 0, form & 2 != 0, form & 12 != 12);
     let announce = Announce {
         request: AnnounceRequest {
             info_hash: info_hash(u32::from(what >> 5) % 4),
@@ -120,8 +172,8 @@ fn announce(both: &mut SideBySide, who: Who, what: u8, wanted: u8) -> Result<(),
             port: if listed { 1 + u16::from(port) } else { 0 },
             uploaded_bytes: 0,
             downloaded_bytes: 0,
-            left_bytes,
-            event,
+            left_bytes: left_bytes(what),
+            event: event(what),
             num_want: NumWant::Default,
             peer_key: PeerKey::from_u32(u32::from(form >> 4 & 1)),
         },

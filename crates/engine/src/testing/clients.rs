@@ -10,7 +10,7 @@ use std::vec::Vec;
 use fastrand::Rng;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};
 
-use crate::swarm::Announce;
+use crate::swarm::{Announce, Connection, WebrtcPeer};
 
 /// Announces that are on their way at most; the farther one may fall behind the others.
 const IN_FLIGHT_MAX: usize = 12;
@@ -73,6 +73,38 @@ pub fn address(host: u32, ipv6: bool, local: bool) -> IpAddr {
         (true, false) => Ipv6Addr::from(0x2001_0db8 << 96 | ipv6_host).into(),
         (true, true) => Ipv6Addr::from(0xfd00 << 112 | ipv6_host).into(),
     }
+}
+
+/// A WebRTC peer of a small world by the numbers of its peer id and of its connection. Four
+/// connections come from each address.
+#[must_use]
+pub fn webrtc_peer(peer: u32, connection: u32) -> (WebrtcPeer, IpAddr) {
+    let mut peer_id = PeerId([b'w'; 20]);
+    peer_id.0[..4].copy_from_slice(&peer.to_be_bytes());
+    let ip = address(connection >> 2, connection >> 2 & 1 != 0, false);
+    (WebrtcPeer { peer_id, connection: Connection(connection.into()) }, ip)
+}
+
+/// Its announce.
+#[must_use]
+pub fn webrtc_announce(
+    info_hash: InfoHash,
+    (peer, ip): (WebrtcPeer, IpAddr),
+    event: AnnounceEvent,
+    left_bytes: Option<u64>,
+) -> Announce {
+    let request = AnnounceRequest {
+        info_hash,
+        peer_id: peer.peer_id,
+        port: 0,
+        uploaded_bytes: 0,
+        downloaded_bytes: 0,
+        left_bytes,
+        event,
+        num_want: NumWant::Default,
+        peer_key: PeerKey::default(),
+    };
+    Announce { request, ip, connection: Some(peer.connection), listed: true }
 }
 
 impl Crowd {

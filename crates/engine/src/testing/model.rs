@@ -5,6 +5,7 @@
 //! it and a shard with the same announces.
 
 mod side_by_side;
+mod webrtc;
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,14 +16,35 @@ use skep_proto::{AnnounceEvent, InfoHash, PeerId};
 pub use side_by_side::{SideBySide, Wanted};
 
 use crate::limits::{EMPTY_TORRENT_TTL_SECS, RECENT_COMPLETIONS_MAX};
-use crate::swarm::{Announce, Counts, LaneKind, PeerClass, PrivatePeers, SwarmSettings, is_local};
+use crate::swarm::{
+    Announce, Connection, Counts, LaneKind, PeerClass, PrivatePeers, SwarmSettings, WebrtcPeer,
+    is_local,
+};
 use crate::{STAMP_STEP_SECS, Tick};
+
+/// What tells a peer from the others of its swarm.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    Endpoint(SocketAddr),
+    Webrtc(PeerId),
+}
+
+impl Key {
+    fn of(announce: &Announce) -> Self {
+        match announce.connection {
+            None => Self::Endpoint(SocketAddr::new(announce.ip, announce.request.port)),
+            Some(_) => Self::Webrtc(announce.request.peer_id),
+        }
+    }
+}
 
 /// A peer as somebody might write it down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Where it is.
+    /// Where it is; the port of a WebRTC peer means nothing.
     pub endpoint: SocketAddr,
+    /// The connection that leads to it, if it is a WebRTC peer.
+    pub connection: Option<Connection>,
     /// What it calls itself.
     pub peer_id: PeerId,
     /// What it is to its swarm.
@@ -33,7 +55,7 @@ pub struct Record {
 
 #[derive(Debug, Default)]
 struct Swarm {
-    records: BTreeMap<SocketAddr, Record>,
+    records: BTreeMap<Key, Record>,
     completions: u32,
     /// Nobody was here after this moment.
     quiet_since: Tick,
@@ -46,6 +68,7 @@ struct Swarm {
 pub(crate) struct Verdict {
     pub(crate) stored: bool,
     pub(crate) not_stored: bool,
+    pub(crate) peer_id_in_use: bool,
     pub(crate) completion_counted: bool,
     /// Every peer that the answer may carry.
     pub(crate) eligible: Vec<Record>,
@@ -83,7 +106,11 @@ impl Model {
 
     fn is_silent(&self, record: &Record, now: Tick) -> bool {
         let steps = (now.0 / STAMP_STEP_SECS).saturating_sub(record.seen.0 / STAMP_STEP_SECS);
-        steps > self.settings.peer_ttl_secs.div_ceil(STAMP_STEP_SECS)
+        let ttl_secs = match record.connection {
+            None => self.settings.peer_ttl_secs,
+            Some(_) => self.settings.webrtc_peer_ttl_secs,
+        };
+        steps > ttl_secs.div_ceil(STAMP_STEP_SECS)
     }
 
     fn has_silent(&self, now: Tick) -> bool {
@@ -94,7 +121,10 @@ impl Model {
         self.swarms.values().flat_map(|swarm| swarm.records.values())
     }
 
-    fn kind_of(&self, ip: IpAddr) -> LaneKind {
+    fn kind_of(&self, ip: IpAddr, connection: Option<Connection>) -> LaneKind {
+        if connection.is_some() {
+            return LaneKind::Webrtc;
+        }
         let local = self.settings.private_peers != PrivatePeers::Always && is_local(ip);
         match (ip.is_ipv4(), local) {
             (true, false) => LaneKind::Ipv4,
@@ -104,25 +134,29 @@ impl Model {
         }
     }
 
-    /// Whether an announcer at one address may be told of a peer at the other.
-    fn may_meet(&self, announcer: IpAddr, other: IpAddr) -> bool {
-        !is_local(other)
+    /// Whether an announcer may be told of a peer.
+    fn may_meet(&self, announcer: &Announce, other: &Record) -> bool {
+        if announcer.connection.is_some() || other.connection.is_some() {
+            return announcer.connection.is_some() && other.connection.is_some();
+        }
+        !is_local(other.endpoint.ip())
             || match self.settings.private_peers {
                 PrivatePeers::Always => true,
-                PrivatePeers::Match => is_local(announcer),
+                PrivatePeers::Match => is_local(announcer.ip),
                 PrivatePeers::Never => false,
             }
     }
 
-    /// The counts without silent peers, and with them.
-    fn counts(&self, info_hash: &InfoHash, now: Tick) -> (Counts, Counts) {
+    /// The counts of WebRTC peers or of all others, without silent peers, and with them.
+    fn counts(&self, info_hash: &InfoHash, now: Tick, webrtc: bool) -> (Counts, Counts) {
         let Some(swarm) = self.swarms.get(info_hash) else {
             return Default::default();
         };
         let completions = swarm.completions;
         let mut least = Counts { completions, ..Counts::default() };
         let mut most = least;
-        for record in swarm.records.values() {
+        let counted = |record: &&Record| record.connection.is_some() == webrtc;
+        for record in swarm.records.values().filter(counted) {
             let live = !self.is_silent(record, now);
             for (counts, counted) in [(&mut least, live), (&mut most, true)] {
                 let slot = match record.class {
@@ -155,14 +189,15 @@ impl Model {
     /// stalest, hence more than one where several are equally stale.
     fn crowd(&self, announce: &Announce, now: Tick) -> Vec<SocketAddr> {
         let request = &announce.request;
-        let endpoint = SocketAddr::new(announce.ip, request.port);
         let Some(swarm) = self.swarms.get(&request.info_hash) else {
             return Vec::new();
         };
         let live = |record: &&Record| !self.is_silent(record, now);
-        if swarm.records.get(&endpoint).as_ref().is_some_and(live) {
+        let known = swarm.records.get(&Key::of(announce)).as_ref().is_some_and(live);
+        if known || announce.connection.is_some() {
             return Vec::new();
         }
+        let live = |record: &&Record| live(record) && record.connection.is_none();
         let SwarmSettings { ports_per_address_max, peers_per_prefix_max, .. } = self.settings;
         let limits: &[(u32, u32)] = match announce.ip {
             IpAddr::V4(_) => &[(32, ports_per_address_max)],
@@ -185,7 +220,7 @@ impl Model {
     /// Carries out an announce.
     fn announce(&mut self, now: Tick, announce: &Announce, choices: Choices) -> Verdict {
         let request = &announce.request;
-        let endpoint = SocketAddr::new(announce.ip, request.port);
+        let key = Key::of(announce);
         let mut verdict = Verdict::default();
         let known_swarm = self.swarms.contains_key(&request.info_hash);
         let leaves = request.event == AnnounceEvent::Stopped;
@@ -198,19 +233,24 @@ impl Model {
         }
         let mut swarm = self.swarms.remove(&request.info_hash).unwrap_or_default();
         let was_empty = swarm.records.is_empty();
-        let before = swarm.records.get(&endpoint).copied();
+        let before = swarm.records.get(&key).copied();
         let known = before.filter(|record| announce.listed && !self.is_silent(record, now));
         if announce.listed
             && known.is_none()
             && let Some(silent) = before
         {
-            swarm.records.remove(&endpoint);
+            swarm.records.remove(&key);
             swarm.quiet_since = swarm.quiet_since.max(silent.seen);
             self.expired += 1;
         }
+        if known.is_some_and(|record| !may_speak_for(announce, &record)) {
+            verdict.peer_id_in_use = true;
+            self.swarms.insert(request.info_hash, swarm);
+            return verdict;
+        }
         let (class, finished) = self.class_after(announce, known.map(|record| record.class));
         if announce.listed && leaves {
-            if swarm.records.remove(&endpoint).is_some() {
+            if swarm.records.remove(&key).is_some() {
                 swarm.quiet_since = now;
             }
         } else if announce.listed && known.is_none() && choices.full {
@@ -223,16 +263,17 @@ impl Model {
                 self.completions += 1;
             }
             if let Some(evicted) = choices.evicted {
-                swarm.records.remove(&evicted);
+                swarm.records.remove(&Key::Endpoint(evicted));
             }
             let record = Record {
-                endpoint,
+                endpoint: SocketAddr::new(announce.ip, request.port),
+                connection: announce.connection,
                 peer_id: request.peer_id,
                 class,
                 seen: now,
                 completion_counted: counted_before || finished,
             };
-            swarm.records.insert(endpoint, record);
+            swarm.records.insert(key, record);
             verdict.stored = true;
         }
         if !leaves {
@@ -288,25 +329,71 @@ impl Model {
         class: PeerClass,
         stored: bool,
     ) -> Vec<Record> {
-        let endpoint = SocketAddr::new(announce.ip, announce.request.port);
-        let own_kind = self.kind_of(announce.ip);
-        let wanted = |record: &&Record| {
-            let ip = record.endpoint.ip();
+        let (key, request) = (Key::of(announce), &announce.request);
+        let own_kind = self.kind_of(announce.ip, announce.connection);
+        let wanted = |(other, record): &(&Key, &Record)| {
+            let kind = self.kind_of(record.endpoint.ip(), record.connection);
             let useful = class == PeerClass::Leecher
                 || record.class == PeerClass::Leecher
                 || self.settings.seeds_to_seeds;
-            // Its other address, as far as one can tell.
-            let same_client = self.settings.peer_ids
-                && record.peer_id == announce.request.peer_id
-                && !(stored && self.kind_of(ip) == own_kind);
-            let itself = announce.listed && record.endpoint == endpoint;
+            let same_client = if announce.connection.is_some() {
+                record.peer_id == request.peer_id || record.connection == announce.connection
+            } else {
+                // Its other address, as far as one can tell.
+                self.settings.peer_ids
+                    && record.peer_id == request.peer_id
+                    && !(stored && kind == own_kind)
+            };
+            let itself = announce.listed && **other == key;
             useful
                 && !same_client
                 && !itself
                 && !self.is_silent(record, now)
-                && self.may_meet(announce.ip, ip)
+                && self.may_meet(announce, record)
         };
-        swarm.records.values().filter(wanted).copied().collect()
+        swarm.records.iter().filter(wanted).map(|(_, record)| *record).collect()
+    }
+
+    /// The live record of a WebRTC peer, if the connection leads to it.
+    fn webrtc_record(
+        &mut self,
+        now: Tick,
+        info_hash: &InfoHash,
+        peer: &WebrtcPeer,
+    ) -> Option<&mut Record> {
+        let record = self.swarms.get(info_hash)?.records.get(&Key::Webrtc(peer.peer_id))?;
+        let owned = record.connection == Some(peer.connection) && !self.is_silent(record, now);
+        let swarm = self.swarms.get_mut(info_hash).filter(|_| owned)?;
+        swarm.records.get_mut(&Key::Webrtc(peer.peer_id))
+    }
+
+    /// Refreshes the sender of a message and tells where its receiver is.
+    fn relay(
+        &mut self,
+        now: Tick,
+        info_hash: &InfoHash,
+        from: &WebrtcPeer,
+        to: &PeerId,
+    ) -> Option<Connection> {
+        self.webrtc_record(now, info_hash, from)?.seen = now;
+        let receiver = self.swarms.get(info_hash)?.records.get(&Key::Webrtc(*to))?;
+        receiver.connection.filter(|_| !self.is_silent(receiver, now))
+    }
+
+    /// Removes a WebRTC peer if the connection leads to it; tells whether it does.
+    fn leave(&mut self, now: Tick, info_hash: &InfoHash, peer: &WebrtcPeer) -> bool {
+        let owned = self.webrtc_record(now, info_hash, peer).is_some();
+        if owned && let Some(mut swarm) = self.swarms.remove(info_hash) {
+            swarm.records.remove(&Key::Webrtc(peer.peer_id));
+            swarm.quiet_since = now;
+            if swarm.records.is_empty() {
+                swarm.empty_since = now;
+            }
+            if !swarm.records.is_empty() || swarm.completions > 0 {
+                self.swarms.insert(*info_hash, swarm);
+            }
+        }
+        owned
     }
 
     /// Removes silent peers, and swarms of which nothing is left to remember. `kept` tells whether
@@ -376,6 +463,12 @@ impl Model {
     fn retain(&mut self, keep: impl Fn(&InfoHash) -> bool) {
         self.swarms.retain(|info_hash, _| keep(info_hash));
     }
+}
+
+/// Whether an announcer may change a record: others know the peer id of a WebRTC peer, so it must come
+/// on the same connection or from the same address.
+fn may_speak_for(announce: &Announce, record: &Record) -> bool {
+    announce.connection == record.connection || announce.ip == record.endpoint.ip()
 }
 
 fn same_prefix(some: IpAddr, other: IpAddr, bits: u32) -> bool {

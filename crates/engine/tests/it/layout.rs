@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use fastrand::Rng;
 use skep_engine::gate::RateTable;
 use skep_engine::swarm::{Announce, Moment, PeerRoom, Shard, SwarmSettings, Swept};
+use skep_engine::testing::clients::{info_hash, webrtc_announce, webrtc_peer};
 use skep_engine::{Seed, Tick};
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};
 
@@ -71,6 +72,29 @@ fn a_peer_of_a_large_lane_takes_the_bytes_that_are_stated() {
         // A ninth more, and an entry of 32 bytes for 48 peers in a directory of twice the room.
         let max = row_bytes * 9.0 / 8.0 + 2.0 * 32.0 / 48.0;
         assert!(peer >= row_bytes && peer <= max, "{peer} bytes with peer ids {peer_ids}");
+    }
+}
+
+#[test]
+fn webrtc_peer_takes_the_bytes_that_are_stated_whether_peer_ids_are_kept_or_not() {
+    for peer_ids in [false, true] {
+        let seed = Seed::new(42);
+        let settings = SwarmSettings { peer_ids, ..SwarmSettings::default() };
+        let mut shard = Shard::new(settings, seed.clone());
+        let (mut rng, mut new_torrents) = (Rng::with_seed(1), RateTable::new(seed, 0, 32, 64));
+        for number in 0..20_000 {
+            let announce = webrtc_announce(
+                info_hash(1),
+                webrtc_peer(number, number),
+                AnnounceEvent::None,
+                Some(u64::from(number % 3)),
+            );
+            let mut moment = Moment { now: FILLED, rng: &mut rng, new_torrents: &mut new_torrents };
+            shard.announce(&mut moment, &announce, PeerRoom::default());
+        }
+        let peer = shard.heap_bytes() as f64 / 20_000.0;
+        let max = 34.0 * 9.0 / 8.0 + 2.0 * 32.0 / 48.0;
+        assert!(peer >= 34.0 && peer <= max, "{peer} bytes with peer ids {peer_ids}");
     }
 }
 

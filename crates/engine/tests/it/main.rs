@@ -12,3 +12,4 @@ mod scenarios;
 mod simulation;
 mod states;
 mod uniformity;
+mod webrtc;

@@ -9,9 +9,9 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use fastrand::Rng;
 use skep_engine::Tick;
 use skep_engine::swarm::{PrivatePeers, SwarmSettings};
-use skep_engine::testing::clients::{Crowd, Profile, info_hash};
+use skep_engine::testing::clients::{Crowd, Profile, info_hash, webrtc_announce, webrtc_peer};
 use skep_engine::testing::model::{SideBySide, Wanted};
-use skep_proto::{InfoHash, NumWant};
+use skep_proto::{AnnounceEvent, InfoHash, NumWant};
 
 /// Bytes that an empty shard may hold: a little table and a list of chunks.
 const EMPTY_BYTES_MAX: usize = 1024;
@@ -36,6 +36,8 @@ struct Simulation {
     crowd: Crowd,
     both: SideBySide,
     profile: Profile,
+    /// Connections of WebRTC peers.
+    connections: u32,
     /// Whether full sweeps are rare, as between two rounds of a real tracker.
     lazy: bool,
 }
@@ -87,6 +89,7 @@ impl Simulation {
             crowd: Crowd::new(profile, rng.u64(..)),
             both: SideBySide::new(settings, rng.u64(..), begin),
             lazy: rng.bool(),
+            connections: [0, profile.clients / 8, profile.clients / 2][rng.usize(..3)],
             profile,
             rng,
         }
@@ -115,6 +118,15 @@ impl Simulation {
                 self.both.announce(&announce, wanted, 0)?;
             }
         }
+        for number in 0..self.connections {
+            let announce = webrtc_announce(
+                self.any_torrent(),
+                webrtc_peer(number, number),
+                AnnounceEvent::Started,
+                Some(u64::from(number % 3)),
+            );
+            self.both.webrtc_announce(&announce, 20, 0)?;
+        }
         self.compare_all()
     }
 
@@ -124,6 +136,9 @@ impl Simulation {
             // Another worker may have read its clock a moment before it got hold of the shard.
             let late_secs = if self.rng.u32(..8) == 0 { self.rng.u32(..3) } else { 0 };
             self.both.announce(&announce, wanted, late_secs)?;
+        }
+        if self.connections > 0 && self.rng.u32(..3) == 0 {
+            self.browse()?;
         }
         let torrent = self.any_torrent();
         match self.rng.u32(..1000) {
@@ -141,6 +156,35 @@ impl Simulation {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Something happens on a connection with WebRTC peers.
+    fn browse(&mut self) -> Result<(), String> {
+        let rng = &mut self.rng;
+        let number = rng.u32(..self.connections);
+        // Most keep to their peer id; some have that of a neighbour, who may have the same address.
+        let strays = if rng.u32(..4) == 0 { rng.u32(..8) } else { 0 };
+        let (peer, ip) = webrtc_peer(number + strays, number);
+        let torrent = info_hash(rng.u32(..self.profile.torrents));
+        let event = match rng.u32(..100) {
+            0..50 => AnnounceEvent::None,
+            50..60 => AnnounceEvent::Started,
+            60..72 => AnnounceEvent::Completed,
+            72..78 => AnnounceEvent::Stopped,
+            78..82 => AnnounceEvent::Paused,
+            82..92 => {
+                let (to, _) = webrtc_peer(rng.u32(..self.connections + 8), 0);
+                return self.both.relay(&torrent, &peer, &to.peer_id);
+            }
+            92..98 => return self.both.leave(&torrent, &peer),
+            _ => return self.both.webrtc_roll_call(&torrent),
+        };
+        let left_bytes = [Some(0), Some(1000), Some(1000), None][rng.usize(..4)];
+        let mut announce = webrtc_announce(torrent, (peer, ip), event, left_bytes);
+        announce.listed = rng.u32(..30) != 0;
+        let late_secs = if rng.u32(..8) == 0 { rng.u32(..3) } else { 0 };
+        let wanted = rng.usize(..21);
+        self.both.webrtc_announce(&announce, wanted, late_secs)
     }
 
     fn any_torrent(&mut self) -> InfoHash {
@@ -166,6 +210,7 @@ impl Simulation {
     fn compare_all(&mut self) -> Result<(), String> {
         for torrent in 0..self.profile.torrents {
             self.both.roll_call(&info_hash(torrent))?;
+            self.both.webrtc_roll_call(&info_hash(torrent))?;
         }
         self.both.sweep_all()
     }
@@ -176,6 +221,12 @@ impl Simulation {
             for announce in self.crowd.stop(number) {
                 let nothing = Wanted { ipv4: 0, ipv6: 0 };
                 self.both.announce(&announce, nothing, 0)?;
+            }
+        }
+        for number in (0..self.connections).step_by(2) {
+            let (peer, _) = webrtc_peer(number, number);
+            for torrent in 0..self.profile.torrents {
+                self.both.leave(&info_hash(torrent), &peer)?;
             }
         }
         self.compare_all()?;

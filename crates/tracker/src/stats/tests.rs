@@ -100,6 +100,18 @@ fn torrents_without_peers_are_not_active() {
 }
 
 #[test]
+fn webrtc_peer_counts_once_by_its_peer_id() {
+    let store = Listed::default();
+    store.put([], PeerClass::Seeder, WEB);
+    store.put([], PeerClass::Leecher, WEB);
+    store.put([], PeerClass::Leecher, DIGITS);
+    store.put([1; 6], PeerClass::Leecher, WEB);
+    let snapshot = store.count();
+    assert_eq!((snapshot.peers, snapshot.peers_seeder_and_leecher), (3, 1));
+    assert_eq!((snapshot.peers_ipv4, snapshot.peers_ipv6), (3, 0));
+}
+
+#[test]
 fn endpoint_in_several_torrents_counts_once_with_all_its_roles() {
     let store = Listed::default();
     store.put([1; 6], PeerClass::Seeder, WEB);

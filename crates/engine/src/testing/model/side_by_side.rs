@@ -43,12 +43,12 @@ type Returned = Vec<(SocketAddr, Option<PeerId>)>;
 /// Two trackers that must not differ.
 #[derive(Debug)]
 pub struct SideBySide {
-    model: Model,
-    shard: Shard,
-    now: Tick,
+    pub(super) model: Model,
+    pub(super) shard: Shard,
+    pub(super) now: Tick,
     swept_at: Tick,
-    rng: Rng,
-    new_torrents: RateTable,
+    pub(super) rng: Rng,
+    pub(super) new_torrents: RateTable,
 }
 
 impl SideBySide {
@@ -109,7 +109,8 @@ impl SideBySide {
             evicted: evicted.filter(|_| !announced.not_stored),
         };
         let verdict = self.model.announce(self.now, announce, choices);
-        self.compare(announce, wanted, &announced, &returned, &verdict)
+        self.compare(announce, &announced, &verdict)
+            .and_then(|()| self.compare_peers(wanted, &announced, &returned, &verdict))
             .map_err(|what| format!("{what}\n  after {announce:?}\n  {verdict:?}"))
     }
 
@@ -178,7 +179,7 @@ impl SideBySide {
             let found = self.everybody(info_hash, left_bytes)?;
             let all_seen = leechers_only && !self.model.settings.seeds_to_seeds;
             let mut expected: BTreeMap<SocketAddr, PeerId> = BTreeMap::new();
-            for record in self.live_records(info_hash) {
+            for record in self.live_records(info_hash, false) {
                 if !all_seen || record.class == PeerClass::Leecher {
                     expected.insert(record.endpoint, record.peer_id);
                 }
@@ -208,7 +209,9 @@ impl SideBySide {
     /// What differs.
     pub fn scrape(&self, info_hash: &InfoHash) -> Result<(), String> {
         let counts = self.shard.scrape(info_hash).unwrap_or_default();
-        self.check_counts(info_hash, &counts)
+        self.check_counts(info_hash, &counts, false)?;
+        let counts = self.shard.webrtc_scrape(info_hash).unwrap_or_default();
+        self.check_counts(info_hash, &counts, true)
     }
 
     fn ask(
@@ -247,23 +250,7 @@ impl SideBySide {
 
     /// Every visible peer, as a stranger without a port is told.
     fn everybody(&mut self, info_hash: &InfoHash, left_bytes: u64) -> Result<Returned, String> {
-        let announce = Announce {
-            request: AnnounceRequest {
-                info_hash: *info_hash,
-                peer_id: STRANGER,
-                port: 0,
-                uploaded_bytes: 0,
-                downloaded_bytes: 0,
-                left_bytes: Some(left_bytes),
-                event: AnnounceEvent::None,
-                num_want: NumWant::Default,
-                peer_key: PeerKey::default(),
-            },
-            // Only neighbours are told of neighbours.
-            ip: Ipv4Addr::new(10, 255, 255, 255).into(),
-            connection: None,
-            listed: false,
-        };
+        let announce = stranger(info_hash, left_bytes);
         let all = self.model.swarms.get(info_hash);
         let all = all.map_or(0, |swarm| swarm.records.len()) + 8;
         let wanted = Wanted { ipv4: all, ipv6: all };
@@ -271,10 +258,15 @@ impl SideBySide {
         Ok(returned)
     }
 
-    fn live_records(&self, info_hash: &InfoHash) -> impl Iterator<Item = &Record> {
+    pub(super) fn live_records(
+        &self,
+        info_hash: &InfoHash,
+        webrtc: bool,
+    ) -> impl Iterator<Item = &Record> {
         let swarm = self.model.swarms.get(info_hash).into_iter();
         swarm
             .flat_map(|swarm| swarm.records.values())
+            .filter(move |record| record.connection.is_some() == webrtc)
             .filter(|record| !self.model.is_silent(record, self.now))
     }
 
@@ -302,14 +294,14 @@ impl SideBySide {
 
     /// Whether the shard had reached a bound; its own word counts while silent peers are about, or
     /// torrents without peers, which may or may not be found to make room.
-    fn is_full(&self, announce: &Announce, announced: &Announced) -> bool {
+    pub(super) fn is_full(&self, announce: &Announce, announced: &Announced) -> bool {
         let at_most = self.model.is_full(!self.model.knows(&announce.request.info_hash, self.now));
         let unsure = self.model.has_silent(self.now) || self.model.has_empty();
         if at_most && unsure { announced.not_stored } else { at_most }
     }
 
     /// Drops from the model the torrent without peers that the shard forgot for a new one.
-    fn forget_what_made_room(&mut self, announce: &Announce) -> Result<(), String> {
+    pub(super) fn forget_what_made_room(&mut self, announce: &Announce) -> Result<(), String> {
         let new = &announce.request.info_hash;
         if self.model.settings.torrents_max == u64::MAX {
             return Ok(());
@@ -337,16 +329,17 @@ impl SideBySide {
         Ok(())
     }
 
-    fn compare(
+    pub(super) fn compare(
         &self,
         announce: &Announce,
-        wanted: Wanted,
         announced: &Announced,
-        returned: &Returned,
         verdict: &Verdict,
     ) -> Result<(), String> {
         if announced.not_stored != verdict.not_stored {
             return Err(format!("not_stored is {}", announced.not_stored));
+        }
+        if announced.peer_id_in_use != verdict.peer_id_in_use {
+            return Err(format!("peer_id_in_use is {}", announced.peer_id_in_use));
         }
         if announced.completion_counted != verdict.completion_counted {
             return Err(format!("completion_counted is {}", announced.completion_counted));
@@ -354,10 +347,20 @@ impl SideBySide {
         let info_hash = &announce.request.info_hash;
         let known = self.model.swarms.contains_key(info_hash);
         if known {
-            self.check_counts(info_hash, &announced.counts)?;
+            self.check_counts(info_hash, &announced.counts, announce.connection.is_some())?;
         } else if announced.counts != Counts::default() {
             return Err(format!("{:?} of nobody", announced.counts));
         }
+        Ok(())
+    }
+
+    fn compare_peers(
+        &self,
+        wanted: Wanted,
+        announced: &Announced,
+        returned: &Returned,
+        verdict: &Verdict,
+    ) -> Result<(), String> {
         let mut eligible: BTreeMap<SocketAddr, PeerId> =
             verdict.eligible.iter().map(|record| (record.endpoint, record.peer_id)).collect();
         let of_family = |ipv4: bool| {
@@ -365,8 +368,8 @@ impl SideBySide {
             records.filter(|record| record.endpoint.is_ipv4() == ipv4).count()
         };
         let (ipv4, ipv6) = (of_family(true).min(wanted.ipv4), of_family(false).min(wanted.ipv6));
-        let lengths = (announced.ipv4_bytes, announced.ipv6_bytes);
-        if lengths != (ipv4 * IPV4_BYTES, ipv6 * IPV6_BYTES) {
+        let lengths = (announced.ipv4_bytes, announced.ipv6_bytes, announced.webrtc_bytes);
+        if lengths != (ipv4 * IPV4_BYTES, ipv6 * IPV6_BYTES, 0) {
             return Err(format!("{lengths:?} bytes for {ipv4} and {ipv6} peers"));
         }
         for (endpoint, peer_id) in returned {
@@ -381,8 +384,13 @@ impl SideBySide {
         Ok(())
     }
 
-    fn check_counts(&self, info_hash: &InfoHash, counts: &Counts) -> Result<(), String> {
-        let (least, most) = self.model.counts(info_hash, self.now);
+    fn check_counts(
+        &self,
+        info_hash: &InfoHash,
+        counts: &Counts,
+        webrtc: bool,
+    ) -> Result<(), String> {
+        let (least, most) = self.model.counts(info_hash, self.now, webrtc);
         let fits = counts.completions == least.completions
             && (least.seeders..=most.seeders).contains(&counts.seeders)
             && (least.leechers..=most.leechers).contains(&counts.leechers)
@@ -402,7 +410,7 @@ impl SideBySide {
             ..Tally::default()
         };
         for record in self.model.records() {
-            let kind = self.model.kind_of(record.endpoint.ip());
+            let kind = self.model.kind_of(record.endpoint.ip(), record.connection);
             expected.peers[kind as usize][record.class as usize] += 1;
         }
         let tally = self.shard.tally();
@@ -411,14 +419,37 @@ impl SideBySide {
         }
         let mut torrents = 0;
         let mut wrong = None;
-        self.shard.for_each(|info_hash, counts, _| {
+        self.shard.for_each(|info_hash, counts, webrtc| {
             torrents += 1;
-            let found = self.check_counts(info_hash, &counts).err();
-            wrong = wrong.take().or(found);
+            for (counts, webrtc) in [(counts, false), (webrtc, true)] {
+                let found = self.check_counts(info_hash, &counts, webrtc).err();
+                wrong = wrong.take().or(found);
+            }
         });
         if torrents != expected.torrents {
             return Err(format!("{torrents} torrents, not {}", expected.torrents));
         }
         wrong.map_or(Ok(()), Err)
+    }
+}
+
+/// Somebody without a port, who wants to see everybody and is not listed.
+pub(super) fn stranger(info_hash: &InfoHash, left_bytes: u64) -> Announce {
+    Announce {
+        request: AnnounceRequest {
+            info_hash: *info_hash,
+            peer_id: STRANGER,
+            port: 0,
+            uploaded_bytes: 0,
+            downloaded_bytes: 0,
+            left_bytes: Some(left_bytes),
+            event: AnnounceEvent::None,
+            num_want: NumWant::Default,
+            peer_key: PeerKey::default(),
+        },
+        // Only neighbours are told of neighbours.
+        ip: Ipv4Addr::new(10, 255, 255, 255).into(),
+        connection: None,
+        listed: false,
     }
 }
