@@ -78,14 +78,22 @@ enum Sent {
 }
 
 /// Serves a connection until it ends, by either side or by a time-out.
-pub(super) async fn serve(stream: Stream, client: Client, door: &Door, start: Start) {
+pub(super) fn serve(
+    stream: Stream,
+    client: Client,
+    door: &Door,
+    start: Start,
+) -> impl Future<Output = ()> {
     let Start { input, output, next } = start;
+    // Made here: what an async function is given, its future keeps beside what is made of it.
     let mut connection =
         Connection { stream, client, door, is_known: false, input, output, sent: 0 };
-    // Registered once for all the waiting of this connection.
-    let stopped = pin!(door.stopped());
-    // Errors of a connection are the network's business; they are counted where they matter.
-    let _ = connection.run(next, stopped).await;
+    async move {
+        // Registered once for all the waiting of this connection.
+        let stopped = pin!(door.stopped());
+        // Errors of a connection are the network's business; they are counted where they matter.
+        let _ = connection.run(next, stopped).await;
+    }
 }
 
 impl Connection<'_> {
