@@ -41,7 +41,7 @@ use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Tls, TlsError};
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
@@ -112,9 +112,13 @@ pub struct Running {
     admin: Arc<AdminState>,
     workers: Workers,
     /// Their files are removed at the end.
-    #[cfg(unix)]
-    _unix_sockets: Vec<UnixSocket>,
+    _unix_sockets: UnixSockets,
 }
+
+#[cfg(unix)]
+type UnixSockets = Vec<UnixSocket>;
+#[cfg(not(unix))]
+type UnixSockets = ();
 
 /// Starts the tracker; when this returns, every socket answers.
 ///
@@ -132,18 +136,13 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
-    #[cfg(unix)]
     let unix_sockets = bind_unix(&config)?;
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
     let limits = http_limits(&config, connections_possible(count + bound.admin.len() + 1));
     bound.http_unix.clone_from(&config.listen.http_unix);
     bound.http_connections_max = limits.connections_max;
-    bound.certificate_left_secs = tls
-        .as_ref()
-        .map(|tls| tls.expires_unix_secs())
-        .filter(|expires| *expires > 0)
-        .map(|expires| expires as i64 - clock.unix_secs_at_start() as i64);
+    bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
@@ -183,30 +182,13 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         workers: Workers::new(shutdown),
     };
     parts.spawn_udp(sockets.udp, sockets.udp_direct)?;
-    let Shared { store: swarms, seed, clock: time, .. } = parts.shared.clone();
-    let stats = Stats::new(swarms, seed, time);
-    let http = HttpShared::new(limits, admin.site.clone(), stats, tls);
     let mut listeners = listening(&config, sockets.http, sockets.https);
-    #[cfg(unix)]
-    for socket in &unix_sockets {
-        for of_worker in &mut listeners {
-            of_worker.push(Listening::Unix(socket.listener().map_err(StartError::Socket)?));
-        }
-    }
-    parts.spawn_http(listeners, &http)?;
+    add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
+    parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running {
-        bound,
-        clock,
-        store,
-        reloader,
-        admin,
-        workers,
-        #[cfg(unix)]
-        _unix_sockets: unix_sockets,
-    })
+    Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
 }
 
 impl Running {
@@ -315,8 +297,13 @@ impl Parts<'_> {
     fn spawn_http(
         &mut self,
         listeners: Vec<Vec<Listening>>,
-        http: &HttpShared,
+        limits: HttpLimits,
+        site: &Site,
+        tls: Option<Arc<Tls>>,
     ) -> Result<(), StartError> {
+        let Shared { store, seed, clock, .. } = self.shared.clone();
+        let stats = Stats::new(store, seed, clock);
+        let http = HttpShared::new(limits, site.clone(), stats, tls);
         let (exchange, mailboxes) = Exchange::new(listeners.len());
         for (number, (listeners, mailbox)) in listeners.into_iter().zip(mailboxes).enumerate() {
             let worker = self.worker();
@@ -390,9 +377,37 @@ fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
 }
 
 #[cfg(unix)]
-fn bind_unix(config: &Config) -> Result<Vec<UnixSocket>, UnixBindError> {
+fn bind_unix(config: &Config) -> Result<UnixSockets, StartError> {
     let Listen { http_unix, http_unix_mode, .. } = &config.listen;
-    http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode)).collect()
+    let bound = http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode));
+    Ok(bound.collect::<Result<_, _>>()?)
+}
+
+#[cfg(not(unix))]
+fn bind_unix(_config: &Config) -> Result<UnixSockets, StartError> {
+    Ok(())
+}
+
+/// Gives each worker a listener of each unix socket.
+#[cfg(unix)]
+fn add_unix(listeners: &mut [Vec<Listening>], sockets: &UnixSockets) -> io::Result<()> {
+    for of_worker in listeners {
+        for socket in sockets {
+            of_worker.push(Listening::Unix(socket.listener()?));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn add_unix(_listeners: &mut [Vec<Listening>], _sockets: &UnixSockets) -> io::Result<()> {
+    Ok(())
+}
+
+/// Seconds for which a certificate is good, if it tells.
+fn certificate_left_secs(tls: Option<&Tls>, clock: &Clock) -> Option<i64> {
+    let expires = tls?.expires_unix_secs();
+    (expires > 0).then(|| expires as i64 - clock.unix_secs_at_start() as i64)
 }
 
 /// The listeners of each worker, with what they take.

@@ -91,21 +91,24 @@ enum Sent {
 
 /// Serves a connection until it ends, by either side or by a time-out, or until it is no longer one
 /// of HTTP.
-pub(super) async fn serve(
+pub(super) fn serve(
     stream: Stream,
     client: Client,
     door: &Door,
     start: Start,
-) -> Option<Upgraded> {
+) -> impl Future<Output = Option<Upgraded>> {
     let Start { input, output, next } = start;
+    // Made here: what an async function is given, its future keeps beside what is made of it.
     let mut connection =
         Connection { stream, client, door, is_known: false, input, output, sent: 0 };
-    // Registered once for all the waiting of this connection.
-    let stopped = pin!(door.stopped());
-    // Errors of a connection are the network's business; they are counted where they matter.
-    let source = connection.run(next, stopped).await.ok()??;
-    let Connection { stream, input, .. } = connection;
-    Some(Upgraded { stream, source, input })
+    async move {
+        // Registered once for all the waiting of this connection.
+        let stopped = pin!(door.stopped());
+        // Errors of a connection are the network's business; they are counted where they matter.
+        let source = connection.run(next, stopped).await.ok()??;
+        let Connection { stream, input, .. } = connection;
+        Some(Upgraded { stream, source, input })
+    }
 }
 
 impl Connection<'_> {
