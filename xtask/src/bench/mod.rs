@@ -29,7 +29,8 @@ const WITHOUT_PEER_IDS: &str = "--swarm.peer_ids=false";
 const SWEEPING: &str = "--swarm.sweep_interval_secs=10";
 
 /// Added for WebSocket: all connections come from few addresses.
-const WS_FLAGS: &str = "--http.connections_per_address_max=0";
+const WS_FLAGS: &str =
+    "--http.connections_per_address_max=0 --websocket.messages_per_sec_max=0";
 
 /// Instead of a port for both protocols where only TLS is measured.
 const HTTPS_FLAGS: &str = "--listen.udp=off --listen.http=off --listen.https=127.0.0.1:{port}";
@@ -101,10 +102,15 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 /// A few seconds of load on skep alone: every answer must be right, however slow.
 pub(crate) fn smoke() -> Result<()> {
     build()?;
-    let skep = format!("--tracker=skep={}", skep_command());
-    let port = format!("--port={PORT}");
+    let skep = skep_command();
+    let arguments = [
+        format!("--port={PORT}"),
+        format!("--tracker=skep={skep}"),
+        format!("--ws-tracker=skep={skep} {WS_FLAGS}"),
+        format!("--https-tracker=skep={skep} {}", https_flags()?),
+    ];
     let rest = ["--smoke=true", "--rounds=1", "--secs=1"];
-    shell::run(skep_bench("compare").args([skep, port]).args(rest))
+    shell::run(skep_bench("compare").args(arguments).args(rest))
 }
 
 fn full(bounds: Bounds) -> Result<()> {

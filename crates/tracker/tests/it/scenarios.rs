@@ -81,7 +81,7 @@ struct Sockets<'a> {
 }
 
 /// Starts a tracker with the settings and lists of a script, which are in the folder.
-fn tracker(script: &Script) -> (Tracker, TempDir) {
+fn tracker(script: &Script, workers: &str) -> (Tracker, TempDir) {
     let folder = support::folder();
     let list = |name: &str, on_it: fn(&Torrent) -> bool| {
         let torrents = script.torrents.iter().filter(|torrent| on_it(torrent));
@@ -98,12 +98,12 @@ fn tracker(script: &Script) -> (Tracker, TempDir) {
     config += &format!("access.torrents_deny_file = {}\n", list("denied", |one| one.denied));
     let file = folder.path().join("skep.toml");
     fs::write(&file, config).unwrap();
-    (Tracker::start(&[&format!("--config={}", file.display())]), folder)
+    (Tracker::start(&[&format!("--config={}", file.display()), workers]), folder)
 }
 
 impl<'a> Sockets<'a> {
     fn new(script: &'a Script, transport: Transport) -> Self {
-        let (tracker, folder) = tracker(script);
+        let (tracker, folder) = tracker(script, "--listen.workers=2");
         let (udp, http) = (BTreeMap::new(), BTreeMap::new());
         Self { script, transport, tracker, udp, http, _folder: folder }
     }
@@ -157,7 +157,8 @@ const SILENCE_SECS: u32 = 300;
 
 impl<'a> Browsers<'a> {
     fn new(script: &'a Script) -> Self {
-        let (tracker, folder) = tracker(script);
+        // With one worker an offer is there before the answer to what is asked behind it.
+        let (tracker, folder) = tracker(script, "--listen.workers=1");
         Self { script, tracker, open: BTreeMap::new(), _folder: folder }
     }
 

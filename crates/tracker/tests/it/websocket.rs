@@ -11,9 +11,13 @@ use serde_json::json;
 use crate::support::websocket::{announce, offers, peer};
 use crate::support::{Tracker, torrent};
 
+/// With one worker an offer is there before the answer to what is asked behind it, so that a browser
+/// can tell that it was handed none.
+const ONE_WORKER: &[&str] = &["--listen.workers=1"];
+
 #[test]
 fn offers_go_to_different_peers_and_no_further_than_there_are_peers() {
-    let tracker = Tracker::start(&["--websocket.messages_per_sec_max=0"]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut others: Vec<_> = (1..=3).map(|_| tracker.browser()).collect();
     for (number, other) in (1..).zip(&mut others) {
         other.ask(&announce(&torrent(1), &peer(number), json!({"left": 1, "offers": []})));
@@ -63,7 +67,7 @@ fn browsers_of_different_workers_find_each_other() {
 
 #[test]
 fn browsers_and_other_clients_never_meet() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browser = tracker.browser();
     browser.ask(&announce(&torrent(1), &peer(1), json!({"left": 0})));
     let request = crate::support::announce(torrent(1), 6881, 1);
@@ -78,7 +82,7 @@ fn browsers_and_other_clients_never_meet() {
 
 #[test]
 fn seeder_offers_to_leechers_only() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut seeder, mut other, mut leecher) =
         (tracker.browser(), tracker.browser(), tracker.browser());
     other.ask(&announce(&torrent(1), &peer(1), json!({"left": 0})));

@@ -122,6 +122,19 @@ fn haproxy_names_the_client(version: &str) {
 }
 
 #[test]
+fn haproxy_names_the_client_before_tls_that_the_tracker_ends() {
+    let host = Host::new();
+    let tracker = host.tracker_with_tls();
+    let proxy = host.haproxy_without_tls();
+    host.wait_for(&tracker, &proxy);
+    assert_eq!(host.announce(&host.https(), CLIENT, &[]), CLIENT);
+    assert_eq!(host.announce(&host.https_ipv6(), "::1", &[]), "::1");
+    // The same port takes both.
+    assert_eq!(host.announce(&host.http(), CLIENT, &[]), CLIENT);
+    host.expect_swarm(2);
+}
+
+#[test]
 fn caddy_names_the_client() {
     let host = Host::new();
     let tracker = host.tracker("caddy.toml");

@@ -115,6 +115,16 @@ impl Host {
         self.tracker_with(settings, &[])
     }
 
+    /// Starts the tracker as behind HAProxy, on a port that takes TLS as well.
+    pub(crate) fn tracker_with_tls(&self) -> Process {
+        let tls = format!(
+            "tls = \"detect\"\n\n[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\n[proxy]",
+            self.path("fullchain.pem"),
+            self.path("privkey.pem"),
+        );
+        self.tracker_with("haproxy.toml", &[("\n[proxy]", &tls)])
+    }
+
     /// Starts the tracker with a file under `deploy/proxies`, in which something is replaced.
     pub(crate) fn tracker_with(&self, settings: &str, pairs: &[(&str, &str)]) -> Process {
         let upstream = self.upstream().to_string();
@@ -159,21 +169,29 @@ impl Host {
     }
 
     pub(crate) fn haproxy(&self, version: &str) -> Process {
+        self.haproxy_with(&[("send-proxy-v2", version)])
+    }
+
+    /// Starts HAProxy as one that passes TLS on.
+    pub(crate) fn haproxy_without_tls(&self) -> Process {
+        self.haproxy_with(&[(" ssl crt /etc/ssl/tracker/tracker.pem alpn http/1.1", "")])
+    }
+
+    fn haproxy_with(&self, pairs: &[(&str, &str)]) -> Process {
         let upstream = self.upstream().to_string();
         let [http_ipv6, https_ipv6] = self.ipv6_ports.map(|port| format!("bind ::1:{port} v6only"));
         let text = replaced(
-            deployed("haproxy.cfg"),
+            replaced(deployed("haproxy.cfg"), pairs),
             &[
                 ("bind :::80 v6only", http_ipv6.as_str()),
                 ("bind :::443 v6only", &https_ipv6),
                 ("bind :80", &format!("bind {}:8080", self.ip)),
                 ("bind :443", &format!("bind {}:8443", self.ip)),
                 ("127.0.0.1:1337", &upstream),
-                ("/etc/ssl/tracker", self.folder.path().to_str().unwrap()),
-                ("send-proxy-v2", version),
             ],
         );
-        let file = self.write("haproxy.cfg", &text);
+        let certificates = self.folder.path().to_str().unwrap();
+        let file = self.write("haproxy.cfg", &text.replace("/etc/ssl/tracker", certificates));
         let mut command = Command::new("/usr/sbin/haproxy");
         Process::start("proxy", command.args(["-db", "-f", &file]))
     }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use serde_json::json;
 use tungstenite::{Error, Message};
 
+use super::ONE_WORKER;
 use crate::support::websocket::{announce, offers, peer};
 use crate::support::{Tracker, torrent, wait_until};
 
@@ -14,7 +15,7 @@ fn cuts(tracker: &Tracker, reason: &str) -> u64 {
 
 #[test]
 fn message_that_is_too_long_ends_the_connection() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browser = tracker.browser();
     let padding = "x".repeat(128 * 1024 + 1);
     browser.send_text(padding);
@@ -38,7 +39,7 @@ fn too_many_messages_end_the_connection() {
 
 #[test]
 fn frames_that_browsers_do_not_send_end_the_connection() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     for (frame, code) in [
         // Not masked; a reserved bit; an unknown kind; text that is no UTF-8; a long ping.
         (&b"\x81\x02{}"[..], 1002),
@@ -57,7 +58,7 @@ fn frames_that_browsers_do_not_send_end_the_connection() {
 
 #[test]
 fn close_and_ping_are_answered() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browser = tracker.browser();
     browser.socket.send(Message::Ping("are you there".into())).unwrap();
     assert_eq!(browser.socket.read().unwrap(), Message::Pong("are you there".into()));
@@ -94,7 +95,7 @@ fn silent_browser_is_asked_and_then_gone() {
 
 #[test]
 fn browser_that_announces_nothing_for_long_is_sent_away() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browser = tracker.browser();
     browser.ask(&announce(&torrent(1), &peer(1), json!({"left": 1})));
     let mut left = 241;
@@ -135,7 +136,7 @@ fn slow_reader_is_cut_and_not_buffered_without_end() {
 
 #[test]
 fn browsers_are_told_when_the_tracker_stops() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browsers: Vec<_> = (0..4).map(|_| tracker.browser()).collect();
     for (number, browser) in (1..).zip(&mut browsers) {
         browser.ask(&announce(&torrent(1), &peer(number), json!({"left": 1})));

@@ -4,12 +4,13 @@ use std::net::Ipv4Addr;
 
 use serde_json::json;
 
+use super::ONE_WORKER;
 use crate::support::websocket::{Browser, announce, offers, peer};
 use crate::support::{Tracker, torrent, wait_until};
 
 #[test]
 fn one_connection_has_many_torrents_and_takes_all_of_them_along() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut browser, mut watcher) = (tracker.browser(), tracker.browser());
     for number in 1..=20 {
         let answer =
@@ -24,7 +25,7 @@ fn one_connection_has_many_torrents_and_takes_all_of_them_along() {
 
 #[test]
 fn second_peer_id_for_a_torrent_is_refused_and_the_first_is_kept() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut browser = tracker.browser();
     browser.ask(&announce(&torrent(1), &peer(1), json!({"left": 1})));
     let refused = browser.ask(&announce(&torrent(1), &peer(2), json!({"left": 1})));
@@ -39,7 +40,7 @@ fn second_peer_id_for_a_torrent_is_refused_and_the_first_is_kept() {
 
 #[test]
 fn peer_moves_to_a_new_connection_of_its_address_and_to_no_other() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut first, mut second) = (tracker.browser(), tracker.browser());
     let mut stranger = Browser::connect_from(Ipv4Addr::new(127, 0, 0, 2), tracker.http());
     let me = |left: u32| announce(&torrent(1), &peer(1), json!({"left": left}));
@@ -57,7 +58,7 @@ fn peer_moves_to_a_new_connection_of_its_address_and_to_no_other() {
 
 #[test]
 fn answer_passes_only_from_who_was_asked() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut asking, mut asked) = (tracker.browser(), tracker.browser());
     let mut stranger = Browser::connect_from(Ipv4Addr::new(127, 0, 0, 2), tracker.http());
     asked.ask(&announce(&torrent(1), &peer(2), json!({"left": 1})));
@@ -89,7 +90,7 @@ fn answer_passes_only_from_who_was_asked() {
 
 #[test]
 fn offer_that_is_too_old_cannot_be_answered() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut asking, mut asked) = (tracker.browser(), tracker.browser());
     asked.ask(&announce(&torrent(1), &peer(2), json!({"left": 1})));
     asking.ask(&announce(&torrent(1), &peer(1), json!({"left": 1, "offers": offers("o", 1)})));

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::ONE_WORKER;
 use crate::support::websocket::{Browser, announce, binary, offers};
 use crate::support::{Tracker, wait_until};
 use skep_proto::{InfoHash, PeerId};
@@ -40,7 +41,7 @@ fn answer_to(peer_id: &PeerId, offer: &Value) -> Value {
 
 #[test]
 fn two_browsers_meet_finish_and_leave() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let (mut a, mut b) = (tracker.browser(), tracker.browser());
     let started = json!({"left": 1000, "event": "started", "numwant": 2, "offers": offers("A", 2)});
     assert_eq!(ask(&mut a, &A, started), told(0, 1));
@@ -97,7 +98,7 @@ fn two_browsers_meet_finish_and_leave() {
 
 #[test]
 fn scrapes_show_counts_of_what_they_name() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut a = tracker.browser();
     ask(&mut a, &A, json!({"left": 3}));
     let unknown = "a".repeat(20);
@@ -115,7 +116,7 @@ fn scrapes_show_counts_of_what_they_name() {
 
 #[test]
 fn broken_messages_get_a_failure_or_the_end() {
-    let tracker = Tracker::start(&[]);
+    let tracker = Tracker::start(ONE_WORKER);
     let mut a = tracker.browser();
     let name = |length: usize| "x".repeat(length);
     for info_hash in [name(19), name(21), format!("{}\u{100}", name(19))] {
