@@ -236,8 +236,8 @@ impl Comparison {
     fn scenario(&self, scenario: &Scenario, results: &mut Results) -> Result<()> {
         let wanted = |case: &&Case| self.smoke || self.wants(case.name);
         let cases: Vec<&Case> = scenario.cases.iter().filter(wanted).collect();
-        let takes_part = |tracker: &&Tracker| tracker.takes_part(scenario);
-        if cases.is_empty() || !self.trackers.iter().any(|tracker| takes_part(&tracker)) {
+        let trackers = self.taking_part(scenario);
+        if cases.is_empty() || trackers.is_empty() {
             return Ok(());
         }
         let Scenario { torrents, peers, spread, .. } = *scenario;
@@ -245,7 +245,7 @@ impl Comparison {
         let (torrents, peers) = (torrents / self.shrink, population.peers());
         let about = format!("Torrents: {torrents}. Peers: {peers}.");
         let mut lineup = Lineup { about, runners: Vec::new(), failures: String::new() };
-        for tracker in self.trackers.iter().filter(takes_part) {
+        for tracker in trackers {
             match self.filled(tracker, scenario, &population) {
                 Ok(runner) => lineup.runners.push(runner),
                 Err(error) if lineup.runners.is_empty() => return Err(error),
@@ -253,6 +253,16 @@ impl Comparison {
             }
         }
         cases.iter().try_for_each(|case| self.case(case, &mut lineup, results))
+    }
+
+    /// The trackers of a scenario: first the one that the others are held against, which no floor is.
+    fn taking_part(&self, scenario: &Scenario) -> Vec<&Tracker> {
+        let mut trackers: Vec<_> =
+            self.trackers.iter().filter(|tracker| tracker.takes_part(scenario)).collect();
+        if let Some(first) = trackers.iter().position(|tracker| !tracker.is_floor()) {
+            trackers[..=first].rotate_right(1);
+        }
+        trackers
     }
 
     fn filled<'a>(
@@ -532,54 +542,4 @@ fn keep(rows: &mut Vec<Row>, name: &str, figures: Figures) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tracker_needs_a_name_and_a_command() {
-        let tracker = Tracker::parse("skep=skep --listen.port={port}", Part::All).unwrap();
-        assert_eq!(tracker.name, "skep");
-        assert_eq!(tracker.command, "skep --listen.port={port}");
-        assert_eq!(Tracker::parse("a@17=b", Part::Http).unwrap().port, Some(17));
-        assert!(Tracker::parse("skep", Part::All).is_err());
-        assert!(Tracker::parse("a@b=c", Part::All).is_err());
-    }
-
-    #[test]
-    fn unknown_name_is_told_the_known_ones() {
-        let comparison = Comparison {
-            trackers: vec![Tracker::parse("a=b", Part::All).unwrap()],
-            smoke: false,
-            only: vec!["sweep".to_owned(), "swep".to_owned()],
-            rounds: 1,
-            secs: 0.0,
-            shrink: 1,
-            quiet_secs_max: Cell::new(0.0),
-            port: Cell::new(0),
-            cores: vec![0],
-        };
-        assert!(comparison.wants("sweep") && !comparison.wants("large"));
-        let error = comparison.run().unwrap_err().to_string();
-        assert!(error.contains("\"swep\"") && error.contains("sweep, scaling"), "{error}");
-    }
-
-    #[test]
-    fn names_are_told_apart() {
-        let mut all = names();
-        let count = all.len();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), count);
-    }
-
-    #[test]
-    fn every_kind_of_tracker_has_a_scenario_or_a_fill() {
-        let parts =
-            [Part::All, Part::Udp, Part::Http, Part::Https, Part::Ws, Part::Small, Part::Memory];
-        for part in parts {
-            let tracker = Tracker::parse("a=b", part).unwrap();
-            let measured = FULL.iter().any(|scenario| tracker.takes_part(scenario));
-            assert!(measured || tracker.is_measured_for_memory());
-        }
-    }
-}
+mod tests;

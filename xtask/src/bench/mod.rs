@@ -29,8 +29,7 @@ const WITHOUT_PEER_IDS: &str = "--swarm.peer_ids=false";
 const SWEEPING: &str = "--swarm.sweep_interval_secs=10";
 
 /// Added for WebSocket: all connections come from few addresses.
-const WS_FLAGS: &str =
-    "--http.connections_per_address_max=0 --websocket.messages_per_sec_max=0";
+const WS_FLAGS: &str = "--http.connections_per_address_max=0 --websocket.messages_per_sec_max=0";
 
 /// Instead of a port for both protocols where only TLS is measured.
 const HTTPS_FLAGS: &str = "--listen.udp=off --listen.http=off --listen.https=127.0.0.1:{port}";

@@ -6,8 +6,11 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use serde_json::json;
 use skep_engine::testing::wire;
+use tungstenite::client::IntoClientRequest;
 
+use crate::support::websocket::{self, Browser, peer};
 use crate::support::{
     DEADLINE, HttpClient, Process, Tracker, announce, failure, folder, load, torrent, wait_until,
 };
@@ -48,6 +51,29 @@ fn client_is_who_the_header_names_and_must_be_named() {
     assert!(format!("{peers:?}").contains("203.0.113.7:6881"), "{peers:?}");
     let (_, body) = ask(&path, "/health", "");
     assert_eq!(body, b"ok");
+}
+
+#[test]
+fn browsers_come_through_a_unix_socket() {
+    let folder = folder();
+    let path = folder.path().join("http.sock");
+    let tracker = Tracker::start(&[&setting(&path)]);
+    let browser = |client: &str| {
+        let stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let url = "ws://tracker.example/";
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+        let (socket, _) = tungstenite::client(request, stream).ok()?;
+        Some(Browser { socket })
+    };
+    let me = websocket::announce(&torrent(1), &peer(1), json!({"left": 1}));
+    let mut first = browser("203.0.113.7").unwrap();
+    assert_eq!(first.ask(&me)["incomplete"], json!(1));
+    let told = browser("203.0.113.8").unwrap().ask(&me);
+    assert_eq!(told["failure reason"], json!("peer_id already in use"));
+    assert!(browser("unknown").is_none(), "it must be known for whom it is");
+    assert_eq!(tracker.metric("skep_websocket_connections"), 1);
 }
 
 #[test]

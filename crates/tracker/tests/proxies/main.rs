@@ -12,9 +12,6 @@ mod process;
 mod setup;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::thread;
 
 use process::wait_until;
 use setup::{Host, deployed};
@@ -65,31 +62,43 @@ fn nginx_names_the_client_over_http_and_tls() {
 }
 
 #[test]
-fn nginx_passes_a_change_to_websocket_on() {
+fn browsers_come_through_nginx() {
     let host = Host::new();
-    let listener = TcpListener::bind((host.ip(), 0)).unwrap();
-    let proxy = host.nginx(listener.local_addr().unwrap());
-    let upstream = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let head = setup::read_head(&mut stream);
-        let change =
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
-        stream.write_all(format!("{change}\r\n\r\n").as_bytes()).unwrap();
-        let mut said = [0; 5];
-        stream.read_exact(&mut said).unwrap();
-        stream.write_all(&said).unwrap();
-        head
-    });
-    let mut client = host.connect_to_proxy(&proxy);
-    let head = "GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    client.write_all(head.as_bytes()).unwrap();
-    assert!(setup::read_head(&mut client).starts_with("HTTP/1.1 101 "));
-    client.write_all(b"\x81\0abc").unwrap();
-    let mut echo = [0; 5];
-    client.read_exact(&mut echo).unwrap();
-    assert_eq!(&echo, b"\x81\0abc");
-    let head = upstream.join().unwrap().to_ascii_lowercase();
-    assert!(head.contains("\r\nupgrade: websocket\r\nconnection: upgrade\r\n"), "{head}");
+    let tracker = host.tracker("nginx.toml");
+    let proxy = host.nginx(host.upstream());
+    host.wait_for(&tracker, &proxy);
+    browsers_are_told_apart(&host);
+}
+
+#[test]
+fn browsers_come_through_haproxy() {
+    let host = Host::new();
+    let tracker = host.tracker("haproxy.toml");
+    let proxy = host.haproxy("send-proxy-v2");
+    host.wait_for(&tracker, &proxy);
+    browsers_are_told_apart(&host);
+}
+
+#[test]
+fn browsers_come_through_caddy() {
+    let host = Host::new();
+    let tracker = host.tracker("caddy.toml");
+    let proxy = host.caddy();
+    host.wait_for(&tracker, &proxy);
+    browsers_are_told_apart(&host);
+}
+
+/// A peer moves to another connection from its own address and to no other, so this shows whom the
+/// tracker takes a browser for.
+fn browsers_are_told_apart(host: &Host) {
+    let announce = "{\"action\":\"announce\",\"info_hash\":\"aaaaaaaaaaaaaaaaaaaa\",\
+                    \"peer_id\":\"-WW0200-bbbbbbbbbbbb\",\"left\":1}";
+    let mut first = host.browser(CLIENT);
+    assert!(first.ask(announce).contains("\"incomplete\":1"));
+    let told = host.browser("127.0.0.6").ask(announce);
+    assert!(told.contains("peer_id already in use"), "{told}");
+    let mut second = host.browser(CLIENT);
+    assert!(second.ask(announce).contains("\"incomplete\":1"));
 }
 
 #[test]

@@ -3,13 +3,15 @@
 //! Files of the project are used as they are, but for addresses, ports and paths.
 
 use std::fs;
-use std::io::Read as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use skep_proto::bencode;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+use tungstenite::{Message, WebSocket};
 
 use crate::process::{Process, wait_until};
 
@@ -32,17 +34,6 @@ pub(crate) fn deployed(file: &str) -> String {
     fs::read_to_string(of_project("deploy/proxies").join(file)).unwrap()
 }
 
-/// Reads up to the empty line.
-pub(crate) fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
 /// Replaces what must be there.
 fn replaced(mut text: String, pairs: &[(&str, &str)]) -> String {
     for (old, new) in pairs {
@@ -62,10 +53,6 @@ impl Host {
         let host = Self { folder: TempDir::new().unwrap(), ip, ipv6_ports };
         host.make_certificate();
         host
-    }
-
-    pub(crate) fn ip(&self) -> Ipv4Addr {
-        self.ip
     }
 
     /// Where the tracker listens for the proxy.
@@ -226,15 +213,17 @@ impl Host {
         });
     }
 
-    /// Connects to the proxy as soon as it listens.
-    pub(crate) fn connect_to_proxy(&self, proxy: &Process) -> TcpStream {
-        let mut stream = None;
-        wait_until("the proxy listens", || {
-            proxy.expect_running();
-            stream = TcpStream::connect((self.ip, 8080)).ok();
-            stream.is_some()
-        });
-        stream.unwrap()
+    /// A browser at an address of its own, which comes through the proxy.
+    pub(crate) fn browser(&self, from: &str) -> Browser {
+        let from: Ipv4Addr = from.parse().unwrap();
+        let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        stream.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        stream.connect(&SocketAddr::from((self.ip, 8080)).into()).unwrap();
+        let stream = TcpStream::from(stream);
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let url = format!("{}/announce", self.http()).replacen("http", "ws", 1);
+        let (socket, _) = tungstenite::client(url, stream).unwrap();
+        Browser(socket)
     }
 
     fn curl(&self, url: &str, from: &str, headers: &[&str]) -> Option<Vec<u8>> {
@@ -294,5 +283,20 @@ impl Host {
             lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert!(!values.is_empty(), "no {text} in\n{told}");
         values.iter().sum()
+    }
+}
+
+/// A browser that is connected.
+pub(crate) struct Browser(WebSocket<TcpStream>);
+
+impl Browser {
+    /// Sends a message and returns the next one that comes.
+    pub(crate) fn ask(&mut self, text: &str) -> String {
+        self.0.send(Message::text(text)).unwrap();
+        loop {
+            if let Message::Text(text) = self.0.read().unwrap() {
+                return text.to_string();
+            }
+        }
     }
 }

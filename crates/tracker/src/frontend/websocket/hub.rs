@@ -17,6 +17,10 @@ use super::socket::{Socket, State};
 /// Bytes that may wait for all browsers of a worker together.
 const QUEUED_BYTES_MAX: usize = 256 << 20;
 
+/// Buffers that are kept, and how large each may be.
+const SPARE_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 16 * 1024;
+
 /// Bits of a connection's number: its worker, how often its place was used, and its place.
 const WORKER_SHIFT: u32 = 48;
 const GENERATION_SHIFT: u32 = 24;
@@ -29,6 +33,8 @@ pub(in crate::frontend) struct Hub {
     counters: Arc<WorkerCounters>,
     places: RefCell<Places>,
     queued_bytes: Cell<usize>,
+    /// For what waits to be sent, mostly for moments.
+    spare: RefCell<Vec<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -58,8 +64,14 @@ impl Hub {
         exchange: Arc<Exchange>,
         counters: Arc<WorkerCounters>,
     ) -> Self {
-        let (places, queued_bytes) = (RefCell::default(), Cell::default());
-        Self { worker, exchange, counters, places, queued_bytes }
+        Self {
+            worker,
+            exchange,
+            counters,
+            places: RefCell::default(),
+            queued_bytes: Cell::default(),
+            spare: RefCell::default(),
+        }
     }
 
     /// Gives a browser a place, which `make` is told the number of; `None` if there is none.
@@ -127,7 +139,7 @@ impl Hub {
         if self.is_full() || !state.is_open() {
             return false;
         }
-        state.queue(outgoing.now, write);
+        state.queue(outgoing.now, self, write);
         if state.unsent() > outgoing.settings.send_queue_bytes_max {
             self.cut(&mut state, Cut::SlowReader);
         } else if let Some(offered) = outgoing.offered {
@@ -155,6 +167,20 @@ impl Hub {
     /// Whether more waits for browsers than may wait for all of them.
     pub(super) fn is_full(&self) -> bool {
         self.queued_bytes.get() > QUEUED_BYTES_MAX
+    }
+
+    /// An empty buffer.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for the next who needs one.
+    pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            spare.push(buffer);
+        }
     }
 
     pub(super) fn counters(&self) -> &WorkerCounters {

@@ -19,6 +19,7 @@ use skep_proto::websocket::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use super::hub::Hub;
 use super::talk::Speaking;
 use crate::frontend::http::Door;
 
@@ -133,7 +134,7 @@ impl Socket {
             door.hub.cut(state, Cut::NoAnswer);
         } else {
             state.pings += 1;
-            state.queue(now, |out| write_ping(out, b""));
+            state.queue(now, &door.hub, |out| write_ping(out, b""));
         }
         door.hub.recount(state);
         self.wake();
@@ -157,9 +158,12 @@ impl State {
     }
 
     /// Appends something to what waits to be sent.
-    pub(super) fn queue(&mut self, now: Tick, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn queue(&mut self, now: Tick, hub: &Hub, write: impl FnOnce(&mut Vec<u8>)) {
         if self.unsent() == 0 {
             self.took = now;
+        }
+        if self.output.capacity() == 0 {
+            self.output = hub.take_buffer();
         }
         write(&mut self.output);
     }
@@ -260,9 +264,7 @@ impl State {
             let counters = door.websocket_counters(self.session.source());
             counters.received_bytes.add(bytes.len() as u64);
         }
-        if self.unsent() == 0 {
-            self.took = now;
-        }
+        self.queue(now, &door.hub, |_| {});
         if self.input.is_empty() {
             let used = self.take_frames(bytes, door, &policy, now);
             if self.is_open() {
@@ -280,6 +282,9 @@ impl State {
         let most = policy.websocket.send_queue_bytes_max;
         if self.unsent() > if door.hub.is_full() { most.min(FULL_BYTES_MAX) } else { most } {
             door.hub.cut(self, Cut::SlowReader);
+        }
+        if self.output.is_empty() {
+            door.hub.give_buffer(std::mem::take(&mut self.output));
         }
         door.hub.recount(self);
     }
@@ -352,7 +357,8 @@ impl State {
             counters.sent_bytes.add(written as u64);
         }
         ready!(Pin::new(&mut *stream).poll_flush(context))?;
-        (self.output, self.sent) = (Vec::new(), 0);
+        door.hub.give_buffer(std::mem::take(&mut self.output));
+        self.sent = 0;
         door.hub.recount(self);
         Poll::Ready(Ok(()))
     }

@@ -1,5 +1,6 @@
 //! A client that speaks WebSocket as browsers do, with JSON made and read by a common library.
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use serde_json::{Map, Value, json};
@@ -12,8 +13,8 @@ use tungstenite::{Message, WebSocket};
 use super::DEADLINE;
 
 /// One connection of a browser.
-pub(crate) struct Browser {
-    pub(crate) socket: WebSocket<TcpStream>,
+pub(crate) struct Browser<S = TcpStream> {
+    pub(crate) socket: WebSocket<S>,
 }
 
 /// Twenty bytes as browsers write them: one code point a byte.
@@ -39,7 +40,16 @@ impl Browser {
         stream.connect(&to.into()).unwrap();
         let stream = TcpStream::from(stream);
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let (socket, _) = client(format!("ws://{to}{path}"), stream).unwrap();
+        Self::over(stream, &format!("ws://{to}{path}"))
+    }
+}
+
+impl<S: Read + Write> Browser<S> {
+    /// Speaks over a connection that is there.
+    pub(crate) fn over(stream: S, url: &str) -> Self {
+        let Ok((socket, _)) = client(url, stream) else {
+            panic!("{url} takes no WebSocket");
+        };
         Self { socket }
     }
 

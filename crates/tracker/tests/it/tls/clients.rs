@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 
+use serde_json::json;
 use skep_engine::testing::wire;
 
 use super::{Files, TlsClient, client_config, https, run, start};
+use crate::support::websocket::{self, Browser, peer};
 use crate::support::{HttpClient, Tracker, announce, folder, torrent, wait_until};
 
 fn curl(files: &Files, arguments: &[&str], url: &str) -> String {
@@ -143,4 +145,36 @@ fn one_port_takes_both_when_it_is_to_detect() {
     assert_eq!(tracker.metric("skep_tls_handshakes_total{result=\"full\"}"), 1);
     assert_eq!(tracker.metric("skep_tls_handshakes_total{result=\"resumed\"}"), 1);
     assert_eq!(tracker.metric("skep_tls_handshakes_total{result=\"failed\"}"), 0);
+}
+
+#[test]
+fn browsers_meet_over_tls_and_without() {
+    let folder = folder();
+    let files = Files::make(folder.path(), "a");
+    let tracker = start(&files, &["--listen.tls=detect", "--listen.workers=1"]);
+    let config = client_config(&[&files]);
+    let on_own_port = TlsClient::connect(&config, https(&tracker));
+    let mut secure = Browser::over(on_own_port.0, "ws://localhost/");
+    let on_port_of_both = TlsClient::connect(&config, tracker.http());
+    let mut detected = Browser::over(on_port_of_both.0, "ws://localhost/announce");
+    let mut plain = tracker.browser();
+    // Larger than what TLS takes at once.
+    let long = "s".repeat(100_000);
+    let offer = json!({"offer": {"type": "offer", "sdp": long}, "offer_id": "o".repeat(20)});
+    plain.ask(&websocket::announce(&torrent(1), &peer(1), json!({"left": 1})));
+    let offers = json!({"left": 0, "offers": [offer]});
+    secure.ask(&websocket::announce(&torrent(1), &peer(2), offers.clone()));
+    assert_eq!(plain.hear()["offer"]["sdp"], json!(long));
+    secure.ask(&websocket::announce(&torrent(2), &peer(2), json!({"left": 1})));
+    detected.ask(&websocket::announce(&torrent(2), &peer(3), offers));
+    let offered = secure.hear();
+    assert_eq!(offered["offer"]["sdp"], json!(long));
+    let answer = json!({
+        "to_peer_id": offered["peer_id"],
+        "offer_id": offered["offer_id"],
+        "answer": {"type": "answer", "sdp": long},
+    });
+    secure.send(&websocket::announce(&torrent(2), &peer(2), answer));
+    assert_eq!(detected.hear()["answer"]["sdp"], json!(long));
+    assert_eq!(tracker.metric("skep_websocket_connections"), 3);
 }
