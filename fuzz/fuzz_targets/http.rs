@@ -90,6 +90,7 @@ fn tracker(choice: u8, request: &[u8]) {
     policy.proxies = Proxies {
         trusted: AddressRanges::new([(proxy.into(), 32)]),
         header: "x-forwarded-for".into(),
+        ..Proxies::default()
     };
     let source = if choice & 16 == 0 { Ipv4Addr::new(192, 0, 2, 1) } else { proxy };
     let mut tracker = OfflineTracker::new(policy, SwarmSettings::default(), 1);

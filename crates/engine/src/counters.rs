@@ -137,17 +137,20 @@ pub enum Cut {
     NoAnswer = 4,
     /// It is there and says nothing.
     Idle = 5,
+    /// It holds much while all browsers together hold more than allowed.
+    NoRoom = 6,
 }
 
 impl Cut {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Protocol,
         Self::TooLarge,
         Self::TooManyMessages,
         Self::SlowReader,
         Self::NoAnswer,
         Self::Idle,
+        Self::NoRoom,
     ];
 
     /// The name for a metric label.
@@ -160,6 +163,7 @@ impl Cut {
             Self::SlowReader => "slow_reader",
             Self::NoAnswer => "no_answer",
             Self::Idle => "idle",
+            Self::NoRoom => "no_room",
         }
     }
 }

@@ -64,6 +64,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         trusted: ranges(&config.proxy.trusted),
         header: config.proxy.header.as_str().into(),
         protocol: ranges(&config.proxy.protocol),
+        protocol_udp: ranges(&config.proxy.protocol_udp),
     };
     let policy = Policy {
         answers: answer_settings(config),

@@ -175,6 +175,10 @@ impl Reloader {
                 let problems = report(&problems);
                 tracing::error!("nothing is reloaded: {}", problems.trim_end());
                 self.note(false);
+                // The files that are in force may have changed all the same.
+                if let Some(certificate) = &mut *self.certificate.lock() {
+                    certificate.poll(&self.affected.gauges);
+                }
             }
         }
     }

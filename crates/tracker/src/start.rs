@@ -139,7 +139,9 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let unix_sockets = bind_unix(&config)?;
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
-    let limits = http_limits(&config, connections_possible(count + bound.admin.len() + 1));
+    let unix_files = (count * config.listen.http_unix.len()) as u64;
+    let possible = connections_possible(count + bound.admin.len() + 1, unix_files);
+    let limits = http_limits(&config, possible);
     bound.http_unix.clone_from(&config.listen.http_unix);
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
@@ -464,11 +466,12 @@ fn http_limits(config: &Config, connections_possible: usize) -> HttpLimits {
 }
 
 /// Connections for which there are files: running out of them would keep new ones waiting instead
-/// of turning them away. Asked when everything is bound, before `runtimes` are started.
-fn connections_possible(runtimes: usize) -> usize {
+/// of turning them away. Asked when everything is bound, before `runtimes` are started and `others`
+/// are opened.
+fn connections_possible(runtimes: usize, others: u64) -> usize {
     match (skep_net::limits::open_files(), open_files()) {
         (Ok(files), Some(open)) => {
-            let taken = open + FILES_PER_RUNTIME * runtimes as u64;
+            let taken = open + FILES_PER_RUNTIME * runtimes as u64 + others;
             let free = files.current_max.saturating_sub(taken);
             (free - FILES_FOR_OTHERS.min(free / 2)) as usize
         }

@@ -38,10 +38,10 @@ impl ConnectionIds {
         Self { key, slot_secs, unix_secs_at_start }
     }
 
-    /// Makes the id of an address.
+    /// Makes the id of an address, for a client that comes through this proxy if there is one.
     #[must_use]
-    pub fn issue(&self, ip: IpAddr, now: Tick) -> ConnectionId {
-        self.of_slot(ip, self.slot(now))
+    pub fn issue(&self, ip: IpAddr, proxy: Option<IpAddr>, now: Tick) -> ConnectionId {
+        self.of_slot(ip, proxy, self.slot(now))
     }
 
     /// Whether an id was given to this address in the current or the previous slot.
@@ -49,32 +49,39 @@ impl ConnectionIds {
     /// # Source
     /// BEP 15: ids are good for at least two minutes after they were sent.
     #[must_use]
-    pub fn verify(&self, ip: IpAddr, id: ConnectionId, now: Tick) -> bool {
+    pub fn verify(&self, ip: IpAddr, proxy: Option<IpAddr>, id: ConnectionId, now: Tick) -> bool {
         // Two 64-bit words are compared in one instruction: no time depends on where they differ.
         let slot = self.slot(now);
-        self.of_slot(ip, slot) == id || self.of_slot(ip, slot.wrapping_sub(1)) == id
+        self.of_slot(ip, proxy, slot) == id || self.of_slot(ip, proxy, slot.wrapping_sub(1)) == id
     }
 
     const fn slot(&self, now: Tick) -> u64 {
         (self.unix_secs_at_start + now.0 as u64) / self.slot_secs as u64
     }
 
-    fn of_slot(&self, ip: IpAddr, slot: u64) -> ConnectionId {
+    fn of_slot(&self, ip: IpAddr, proxy: Option<IpAddr>, slot: u64) -> ConnectionId {
         let mut mac = SipHasher24::new_with_key(&self.key);
-        let ip = match ip {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
         let mut message = [0; 24];
-        message[..16].copy_from_slice(&ip.octets());
+        message[..16].copy_from_slice(&octets(ip));
         message[16..].copy_from_slice(&slot.to_le_bytes());
         mac.write(&message);
+        // An id that was not given through a proxy sends nothing to it.
+        if let Some(proxy) = proxy {
+            mac.write(&octets(proxy));
+        }
         // Clients take 0 for "not connected", and the constant of connect is nobody's proof.
         match mac.finish() {
             0 => ConnectionId(1),
             CONNECT_MAGIC => ConnectionId(2),
             id => ConnectionId(id),
         }
+    }
+}
+
+const fn octets(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
     }
 }
 
@@ -88,27 +95,42 @@ mod tests {
     fn an_id_lives_at_least_one_slot_and_at_most_two() {
         let ids = ConnectionIds::new([7; 16], 120, 1_000_000_037);
         for start in 0..240 {
-            let id = ids.issue(IP, Tick(start));
-            assert!(ids.verify(IP, id, Tick(start + 119)), "issued at {start}");
-            assert!(ids.verify(IP, id, Tick(start + 120)), "issued at {start}");
-            assert!(!ids.verify(IP, id, Tick(start + 240)), "issued at {start}");
+            let id = ids.issue(IP, None, Tick(start));
+            assert!(ids.verify(IP, None, id, Tick(start + 119)), "issued at {start}");
+            assert!(ids.verify(IP, None, id, Tick(start + 120)), "issued at {start}");
+            assert!(!ids.verify(IP, None, id, Tick(start + 240)), "issued at {start}");
         }
     }
 
     #[test]
     fn an_id_belongs_to_one_address_and_one_secret() {
         let ids = ConnectionIds::new([7; 16], 120, 0);
-        let id = ids.issue(IP, Tick(500));
-        assert!(!ids.verify(IpAddr::from([192, 0, 2, 2]), id, Tick(500)));
-        assert!(!ConnectionIds::new([8; 16], 120, 0).verify(IP, id, Tick(500)));
-        assert!(!ids.verify(IP, ConnectionId(CONNECT_MAGIC), Tick(500)));
-        assert!(!ids.verify(IP, ids.issue(IP, Tick(620)), Tick(500)), "issued in the future");
+        let id = ids.issue(IP, None, Tick(500));
+        assert!(!ids.verify(IpAddr::from([192, 0, 2, 2]), None, id, Tick(500)));
+        assert!(!ConnectionIds::new([8; 16], 120, 0).verify(IP, None, id, Tick(500)));
+        assert!(!ids.verify(IP, None, ConnectionId(CONNECT_MAGIC), Tick(500)));
+        assert!(
+            !ids.verify(IP, None, ids.issue(IP, None, Tick(620)), Tick(500)),
+            "issued in the future"
+        );
+    }
+
+    #[test]
+    fn an_id_given_through_a_proxy_is_good_through_that_proxy_alone() {
+        let ids = ConnectionIds::new([7; 16], 120, 0);
+        let proxies = [None, Some(IpAddr::from([10, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 2]))];
+        for given in proxies {
+            let id = ids.issue(IP, given, Tick(5));
+            for used in proxies {
+                assert_eq!(ids.verify(IP, used, id, Tick(5)), given == used);
+            }
+        }
     }
 
     #[test]
     fn an_id_survives_a_restart_with_the_same_secret() {
         let before = ConnectionIds::new([7; 16], 120, 1_000_000);
         let after = ConnectionIds::new([7; 16], 120, 1_000_050);
-        assert!(after.verify(IP, before.issue(IP, Tick(40)), Tick(5)));
+        assert!(after.verify(IP, None, before.issue(IP, None, Tick(40)), Tick(5)));
     }
 }

@@ -11,7 +11,7 @@ mod websocket;
 pub use connection_ids::ConnectionIds;
 pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
 pub use interval::{Interval, LoadDelay, Stretch};
-pub use udp::{UdpSession, UdpStep, finish_announce};
+pub use udp::{Sender, UdpSession, UdpStep, finish_announce};
 pub use websocket::{Offered, WebsocketRefusal, WebsocketSession, WebsocketSettings};
 
 use alloc::boxed::Box;
@@ -47,12 +47,21 @@ pub struct Proxies {
     pub trusted: AddressRanges,
     /// The header in which they name the client.
     pub header: Box<str>,
-    /// Those that begin every connection and every datagram with a PROXY header.
+    /// Those that begin every connection with a PROXY header.
     pub protocol: AddressRanges,
+    /// Those that begin every datagram with one.
+    pub protocol_udp: AddressRanges,
 }
 
 impl Proxies {
-    /// Whether what comes from an address must begin with a PROXY header.
+    /// Whether a datagram from an address must begin with a PROXY header.
+    #[inline]
+    #[must_use]
+    pub fn speaks_protocol_over_udp(&self, ip: IpAddr) -> bool {
+        !self.protocol_udp.is_empty() && self.protocol_udp.contains(peer_addr::canonical(ip))
+    }
+
+    /// Whether a connection from an address must begin with a PROXY header.
     #[inline]
     #[must_use]
     pub fn speaks_protocol(&self, ip: IpAddr) -> bool {

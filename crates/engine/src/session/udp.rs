@@ -22,6 +22,21 @@ pub struct UdpSession {
     connects: RateTable,
 }
 
+/// Whom a datagram is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender {
+    /// The client.
+    pub address: SocketAddr,
+    /// The proxy that it came through, as a PROXY header says.
+    pub proxy: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Sender {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, proxy: None }
+    }
+}
+
 /// What is to be done about a datagram.
 #[derive(Debug)]
 pub enum UdpStep<'d> {
@@ -69,10 +84,11 @@ impl UdpSession {
         policy: &Policy,
         counters: &TrafficCounters,
         now: Tick,
-        source: SocketAddr,
+        sender: impl Into<Sender>,
         datagram: &'d [u8],
         out: &mut [u8],
     ) -> UdpStep<'d> {
+        let Sender { address: source, proxy } = sender.into();
         let drop = |reason| {
             counters.drop(reason);
             UdpStep::Drop
@@ -93,10 +109,10 @@ impl UdpSession {
                 return drop(DropReason::RateLimited);
             }
             counters.answer(Action::Connect);
-            let id = self.ids.issue(ip, now);
+            let id = self.ids.issue(ip, proxy, now);
             return UdpStep::Reply(udp::write_connect(out, header.transaction_id, id));
         }
-        if !self.ids.verify(ip, header.connection_id, now) {
+        if !self.ids.verify(ip, proxy, header.connection_id, now) {
             return drop(DropReason::BadConnectionId);
         }
         let transaction_id = header.transaction_id;
@@ -135,13 +151,16 @@ impl Proxies {
     ///
     /// A proxy that sends for itself may connect, to see whether the tracker answers.
     #[cold]
-    pub fn open_datagram(source: SocketAddr, datagram: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    pub fn open_datagram(source: SocketAddr, datagram: &[u8]) -> Option<(Sender, &[u8])> {
         let ProxyHeader { len, client } = parse_proxy_datagram(datagram)?;
         let payload = &datagram[len..];
         let connects = |header: Header| header.action == ACTION_CONNECT;
         match client {
-            Some(client) => Some((client, payload)),
-            None => Header::read(payload).is_some_and(connects).then_some((source, payload)),
+            Some(address) => {
+                let proxy = Some(peer_addr::canonical(source.ip()));
+                Some((Sender { address, proxy }, payload))
+            }
+            None => Header::read(payload).is_some_and(connects).then_some((source.into(), payload)),
         }
     }
 }

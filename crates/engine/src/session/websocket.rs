@@ -18,7 +18,8 @@ use crate::time::Tick;
 /// Seconds for which an offer may be answered. Browsers give their own offers up after 50.
 const OFFER_TTL_SECS: u32 = 120;
 
-/// Offers that wait for an answer of one connection; the oldest makes room for the next.
+/// Offers that wait for an answer of one connection; when there are so many, the oldest of the same
+/// peer makes room, or else the oldest of all.
 const OFFERS_WAITING_MAX: usize = 256;
 
 /// Seconds without a message after which a connection is closed, at the least.
@@ -229,11 +230,15 @@ impl WebsocketSession {
         announced: &Announced,
         interval_secs: u32,
     ) -> Result<(), WebsocketRefusal<'static>> {
+        let AnnounceRequest { info_hash, peer_id, event, .. } = announce.request;
         if announced.peer_id_in_use {
+            // It may have been this connection's before it fell silent.
+            if let Ok(place) = self.place(&info_hash) {
+                self.torrents.remove(place);
+            }
             return Err(WebsocketRefusal::PeerIdInUse);
         }
         self.interval_secs = self.interval_secs.max(interval_secs);
-        let AnnounceRequest { info_hash, peer_id, event, .. } = announce.request;
         let gone = event == AnnounceEvent::Stopped || announced.not_stored;
         match (self.place(&info_hash), gone) {
             (Ok(place), true) => {
@@ -249,7 +254,10 @@ impl WebsocketSession {
     pub fn offer(&mut self, offered: Offered, now: Tick) {
         self.forget_old_offers(now);
         if self.offers.len() == OFFERS_WAITING_MAX {
-            self.offers.remove(0);
+            // Who makes many pushes out his own.
+            let own = |(_, waiting): &(Tick, Offered)| waiting.peer_id == offered.peer_id;
+            let oldest = self.offers.iter().position(own).unwrap_or(0);
+            self.offers.remove(oldest);
         }
         self.offers.push((now, offered));
     }

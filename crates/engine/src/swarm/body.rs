@@ -7,9 +7,9 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use skep_proto::PeerId;
+use skep_proto::{AnnounceEvent, PeerId};
 
-use super::endpoint::{Endpoint, same_owner};
+use super::endpoint::{Endpoint, same_connection, same_owner};
 use super::lane::{Lane, LaneContext, LaneKind, Spot};
 use super::part::{Classes, PeerClass, Row};
 use super::table::{Body, Single, Table, Torrent};
@@ -138,7 +138,10 @@ impl Visit<'_> {
         let lane = body.lanes().iter().find(|lane| lane.kind == self.peer.kind);
         let row =
             known.zip(lane).and_then(|(known, lane)| lane.endpoint(&self.context, known.spot));
-        row.is_some_and(|row| !same_owner(row, self.peer.endpoint.as_bytes()))
+        let own = self.peer.endpoint.as_bytes();
+        // A connection that the peer has left cannot stop it.
+        let stops = self.peer.announce.request.event == AnnounceEvent::Stopped;
+        row.is_some_and(|row| !if stops { same_connection(row, own) } else { same_owner(row, own) })
     }
 
     /// Whether a new announcer could be stored without anything growing: in a record without a peer,

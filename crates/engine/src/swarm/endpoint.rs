@@ -62,7 +62,12 @@ pub(super) fn webrtc_peer(endpoint: &[u8]) -> Option<WebrtcPeer> {
 /// Whether the owner of one WebRTC peer may speak for the other: it is on the same connection, or it
 /// came back from the same address.
 pub(super) fn same_owner(one: &[u8], other: &[u8]) -> bool {
-    one[PEER_ID_BYTES..TAG] == other[PEER_ID_BYTES..TAG] || one[TAG..] == other[TAG..]
+    same_connection(one, other) || one[TAG..] == other[TAG..]
+}
+
+/// Whether one connection leads to two WebRTC peers.
+pub(super) fn same_connection(one: &[u8], other: &[u8]) -> bool {
+    one[PEER_ID_BYTES..TAG] == other[PEER_ID_BYTES..TAG]
 }
 
 /// Whether an endpoint is one of an IPv6 address.

@@ -468,7 +468,9 @@ impl Model {
 /// Whether an announcer may change a record: others know the peer id of a WebRTC peer, so it must come
 /// on the same connection or from the same address.
 fn may_speak_for(announce: &Announce, record: &Record) -> bool {
-    announce.connection == record.connection || announce.ip == record.endpoint.ip()
+    // A connection that a peer has left cannot stop it.
+    let moves = announce.request.event != AnnounceEvent::Stopped;
+    announce.connection == record.connection || moves && announce.ip == record.endpoint.ip()
 }
 
 fn same_prefix(some: IpAddr, other: IpAddr, bits: u32) -> bool {

@@ -151,6 +151,8 @@ fn peer_id_moves_to_another_connection_of_its_address_only() {
     assert!(stolen.peer_id_in_use);
     assert_eq!((stolen.counts.leechers, stolen.webrtc_bytes), (2, 0), "nothing was changed");
     assert!(setup.act(peer(1, 3), 3, AnnounceEvent::Stopped, None).peer_id_in_use);
+    // Nor does another connection of the same address stop it.
+    assert!(setup.act(peer(1, 3), 1, AnnounceEvent::Stopped, None).peer_id_in_use);
     assert_eq!(setup.relay(peer(2, 2), 1), Some(Connection(1)));
     // It became a leecher again or stays one; the row moves either way.
     for (connection, left_bytes) in [(4, 1), (5, 0), (6, 1)] {

@@ -167,8 +167,9 @@ impl Reader {
         self.state == State::Within
     }
 
-    #[cfg(test)]
-    pub(super) fn heap_bytes(&self) -> usize {
+    /// Bytes of memory that the parts of a message take.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
         self.fragments.capacity()
     }
 

@@ -163,7 +163,7 @@ fn count_all(tracker: &mut Tracker) -> std::io::Result<()> {
             let hashes: Vec<InfoHash> = (0..torrents)
                 .map(|torrent| info_hash((number as u64 + torrent) % clients))
                 .collect();
-            wire::udp_scrape(tracker.ids.issue(ip, Tick(0)), TRANSACTION_ID, &hashes)
+            wire::udp_scrape(tracker.ids.issue(ip, None, Tick(0)), TRANSACTION_ID, &hashes)
         })?;
     }
     tracker.fill((0..OTHER_TORRENTS).map(|number| (clients + number, number)));
@@ -178,6 +178,6 @@ fn announce_of(left: u64) -> impl Fn(&Tracker, usize, IpAddr) -> Vec<u8> {
     move |tracker, number, ip| {
         let mut request = request(number as u64, 1_000_000 + number as u64);
         request.left_bytes = Some(left);
-        wire::udp_announce(tracker.ids.issue(ip, Tick(0)), TRANSACTION_ID, &request)
+        wire::udp_announce(tracker.ids.issue(ip, None, Tick(0)), TRANSACTION_ID, &request)
     }
 }

@@ -68,16 +68,16 @@ fn connection_ids() {
     let ids = ConnectionIds::new([7; 16], SLOT_SECS, 0);
     let now = Tick(SLOT_SECS);
     count("connection id: make", CALLS, |_| {
-        black_box(ids.issue(black_box(SOURCE), now));
+        black_box(ids.issue(black_box(SOURCE), None, now));
     });
     for (name, issued) in [
         ("connection id: check one of this slot", now),
         ("connection id: check one of the slot before", Tick(0)),
     ] {
-        let id = ids.issue(SOURCE, issued);
-        assert!(ids.verify(SOURCE, id, now), "ids live for two slots");
+        let id = ids.issue(SOURCE, None, issued);
+        assert!(ids.verify(SOURCE, None, id, now), "ids live for two slots");
         count(name, CALLS, |_| {
-            black_box(ids.verify(black_box(SOURCE), id, now));
+            black_box(ids.verify(black_box(SOURCE), None, id, now));
         });
     }
 }

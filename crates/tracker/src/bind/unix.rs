@@ -5,8 +5,13 @@
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that the system keeps for us until they are accepted.
+const UNIX_BACKLOG: i32 = 4096;
 
 /// A unix socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,17 +48,21 @@ impl UnixSocket {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let new = PathBuf::from(name);
+        make_room(&new)?;
         let _ = fs::remove_file(&new);
-        let listener = UnixListener::bind(&new)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(&new)?)?;
         let settle = || {
-            listener.set_nonblocking(true)?;
+            socket.set_nonblocking(true)?;
             fs::set_permissions(&new, Permissions::from_mode(mode))?;
+            // Whoever comes before this is refused.
+            socket.listen(UNIX_BACKLOG)?;
             let identity = identity(&new)?;
             fs::rename(&new, path)?;
             Ok(identity)
         };
         match settle() {
-            Ok(identity) => Ok(Self { listener, path: path.into(), identity }),
+            Ok(identity) => Ok(Self { listener: socket.into(), path: path.into(), identity }),
             Err(error) => {
                 let _ = fs::remove_file(&new);
                 Err(error)
@@ -100,11 +109,14 @@ fn make_room(path: &Path) -> io::Result<()> {
             return Err(io::Error::new(ErrorKind::AlreadyExists, cause));
         }
     }
-    match UnixStream::connect(path) {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One that lives and is busy must not keep us waiting.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => {
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => {
             let cause = "another program listens there: choose another listen.http_unix";
             Err(io::Error::new(ErrorKind::AddrInUse, cause))
         }
@@ -113,6 +125,8 @@ fn make_room(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]

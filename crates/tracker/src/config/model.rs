@@ -272,8 +272,10 @@ pub struct Proxy {
     pub trusted: Vec<IpNet>,
     /// The header in which they do.
     pub header: String,
-    /// Proxies that speak the PROXY protocol.
+    /// Proxies that speak the PROXY protocol over TCP.
     pub protocol: Vec<IpNet>,
+    /// Proxies that speak it over UDP.
+    pub protocol_udp: Vec<IpNet>,
 }
 
 /// The `log` section.

@@ -970,11 +970,22 @@ pub const OPTIONS: &[OptionRow] = &[
         Initial::List(&[]),
         Reload::Live,
         &[
-            "Address ranges of proxies that speak the PROXY protocol: version 1 or 2 over TCP, \
-             2 over UDP.",
-            "Every connection and every datagram from there must begin with such a header, and \
-             counts as one from the client that the header names.",
+            "Address ranges of proxies that speak the PROXY protocol over TCP, version 1 or 2.",
+            "Every connection from there must begin with such a header, and counts as one from the \
+             client that the header names.",
             "A range that holds strangers lets them announce any address.",
+        ],
+    ),
+    row(
+        "proxy.protocol_udp",
+        Kind::Networks,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Address ranges of proxies that put a PROXY header, version 2, in front of each datagram.",
+            "Every datagram from there must have one, and counts as one from the client that it names.",
+            "The source of a datagram can be forged, and is replaced where a network masquerades: name \
+             only proxies whose addresses no stranger can send from.",
         ],
     ),
     row(

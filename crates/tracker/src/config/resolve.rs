@@ -193,7 +193,9 @@ impl Settings {
         self.check_clients("access.clients_deny");
         self.check_ranges("access.addresses_deny", "nobody of that family is served");
         self.check_ranges("proxy.trusted", "anybody can announce the address of anybody");
-        self.check_ranges("proxy.protocol", "who does not speak the PROXY protocol is not served");
+        for key in ["proxy.protocol", "proxy.protocol_udp"] {
+            self.check_ranges(key, "who does not speak the PROXY protocol is not served");
+        }
         self.check_proxy();
         self.check_listeners();
         self.check_tls();
@@ -342,6 +344,7 @@ impl Settings {
                 trusted: self.networks("proxy.trusted"),
                 header: self.text("proxy.header"),
                 protocol: self.networks("proxy.protocol"),
+                protocol_udp: self.networks("proxy.protocol_udp"),
             },
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use skep_engine::Tick;
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
-use skep_engine::session::{Policy, Proxies, UdpSession, UdpStep, finish_announce};
+use skep_engine::session::{Policy, Proxies, Sender, UdpSession, UdpStep, finish_announce};
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
 use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
@@ -153,11 +153,12 @@ impl Jobs {
         number: usize,
     ) {
         let cut_short = datagrams.truncated(number);
-        let (mut datagram, mut source, reply) = datagrams.exchange(number);
+        let (mut datagram, source, reply) = datagrams.exchange(number);
+        let mut sender = Sender::from(source);
         counters.received_bytes.add(datagram.len() as u64);
-        if policy.proxies.speaks_protocol(source.ip()) {
+        if policy.proxies.speaks_protocol_over_udp(source.ip()) {
             match Proxies::open_datagram(source, datagram) {
-                Some(opened) => (source, datagram) = opened,
+                Some(opened) => (sender, datagram) = opened,
                 None => return counters.drop(DropReason::BadProxyHeader),
             }
         }
@@ -166,7 +167,7 @@ impl Jobs {
             datagram =
                 &datagram[..datagram.len() - datagram.len().saturating_sub(HEADER_BYTES) % 20];
         }
-        let reply_bytes = match session.receive(policy, counters, now, source, datagram, reply) {
+        let reply_bytes = match session.receive(policy, counters, now, sender, datagram, reply) {
             UdpStep::Drop => 0,
             UdpStep::Reply(bytes) => bytes,
             UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {

@@ -8,10 +8,11 @@ mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The proxy in `proxy.protocol`.
+/// The proxy in `proxy.protocol` and `proxy.protocol_udp`.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 const FROM_PROXY: &str = "--proxy.protocol=127.10.0.0/16";
+const FROM_PROXY_UDP: &str = "--proxy.protocol_udp=127.10.0.0/16";
 
 /// The header of a stream or a datagram, version 2; without a client the proxy speaks for itself.
 fn header(client: Option<SocketAddr>) -> Vec<u8> {

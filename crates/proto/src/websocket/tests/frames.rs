@@ -134,7 +134,7 @@ fn reader_between_messages_holds_no_heap() {
     assert_eq!(reader.next(&mut input[consumed..], 4), Ok(expected));
     assert!(!reader.is_within_message());
     assert_eq!(reader.next(&mut [], 4), Ok(Step::Partial { wanted_bytes: 2 }));
-    assert_eq!(reader.heap_bytes(), 0);
+    assert_eq!(reader.held_bytes(), 0);
 }
 
 #[test]

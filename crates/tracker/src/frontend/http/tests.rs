@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use skep_engine::Seed;
@@ -11,6 +13,7 @@ use skep_engine::testing::wire;
 use skep_net::tcp::accept;
 use skep_proto::http::{Connection, ContentType, ResponseHead, Status};
 use skep_proto::{AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, PeerId, PeerKey};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::deferred::{Deferred, Made, Walk};
 use super::*;
@@ -331,4 +334,58 @@ fn request_in_two_parts_and_requests_in_a_row_are_answered_in_order() {
             assert_eq!(statuses[whole..], ["404"], "{told}");
         });
     }
+}
+
+/// Takes what is written and never sends it on, as TLS does when the other side takes nothing.
+struct Stuck;
+
+impl AsyncRead for Stuck {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Stuck {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn browser_that_closes_and_takes_nothing_does_not_stay() {
+    let setup = Setup::new(|_| {});
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = door.places.take(ip, || false).unwrap();
+        let open = Open::new(door.clone(), place);
+        // A masked frame that closes.
+        let closes = b"\x88\x80\0\0\0\0".to_vec();
+        let served = tokio::task::spawn_local(websocket::serve(Stuck, open, ip, closes));
+        tokio::task::spawn_local(websocket::tend(door.clone()));
+        while door.counters.websocket_connections.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        door.shared.clock.advance(LONG.as_secs() as u32 + 1);
+        tokio::time::timeout(LONG, served).await.unwrap().unwrap();
+        assert_eq!(door.counters.websocket_connections.get(), 0);
+        assert_eq!(door.counters.http_connections.get(), 0);
+    });
 }

@@ -14,8 +14,12 @@ use skep_engine::swarm::Connection;
 use super::exchange::{Exchange, Parcel};
 use super::socket::{Socket, State};
 
-/// Bytes that may wait for all browsers of a worker together.
-const QUEUED_BYTES_MAX: usize = 256 << 20;
+/// Bytes that may be held for all browsers of a worker together: what waits to be sent, and the
+/// beginnings of messages.
+const HELD_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes that one of them may hold while that is exceeded.
+pub(super) const FULL_BYTES_MAX: usize = 16 * 1024;
 
 /// Buffers that are kept, and how large each may be.
 const SPARE_MAX: usize = 256;
@@ -32,7 +36,7 @@ pub(in crate::frontend) struct Hub {
     exchange: Arc<Exchange>,
     counters: Arc<WorkerCounters>,
     places: RefCell<Places>,
-    queued_bytes: Cell<usize>,
+    held_bytes: Cell<usize>,
     /// For what waits to be sent, mostly for moments.
     spare: RefCell<Vec<Vec<u8>>>,
 }
@@ -69,7 +73,7 @@ impl Hub {
             exchange,
             counters,
             places: RefCell::default(),
-            queued_bytes: Cell::default(),
+            held_bytes: Cell::default(),
             spare: RefCell::default(),
         }
     }
@@ -128,7 +132,8 @@ impl Hub {
         self.exchange.send(worker, Parcel { to, frame, offered })
     }
 
-    /// Sends something to a browser of this worker.
+    /// Sends something to a browser of this worker, unless too much waits for it: that is lost, and
+    /// who sent it must not be able to end the connection of another.
     pub(super) fn hand_over(
         &self,
         outgoing: &Outgoing<'_>,
@@ -139,13 +144,15 @@ impl Hub {
         if self.is_full() || !state.is_open() {
             return false;
         }
-        state.queue(outgoing.now, self, write);
-        if state.unsent() > outgoing.settings.send_queue_bytes_max {
-            self.cut(&mut state, Cut::SlowReader);
-        } else if let Some(offered) = outgoing.offered {
+        let queued =
+            state.queue_up_to(outgoing.settings.send_queue_bytes_max, outgoing.now, self, write);
+        self.recount(&mut state);
+        if !queued {
+            return false;
+        }
+        if let Some(offered) = outgoing.offered {
             state.session.offer(offered, outgoing.now);
         }
-        self.recount(&mut state);
         drop(state);
         socket.wake();
         true
@@ -158,15 +165,15 @@ impl Hub {
         }
     }
 
-    /// Keeps the sum of what waits for browsers, after something changed for one of them.
+    /// Keeps the sum of what is held for browsers, after something changed for one of them.
     pub(super) fn recount(&self, state: &mut State) {
-        let before = state.count_unsent();
-        self.queued_bytes.set(self.queued_bytes.get() - before + state.unsent());
+        let before = state.count_held();
+        self.held_bytes.set(self.held_bytes.get() - before + state.held());
     }
 
-    /// Whether more waits for browsers than may wait for all of them.
+    /// Whether more is held for browsers than may be for all of them.
     pub(super) fn is_full(&self) -> bool {
-        self.queued_bytes.get() > QUEUED_BYTES_MAX
+        self.held_bytes.get() > HELD_BYTES_MAX
     }
 
     /// An empty buffer.

@@ -43,8 +43,15 @@ where
         Socket::new(WebsocketSession::new(source, connection, now), input, now)
     });
     if let Some(socket) = entered {
-        socket::serve(&mut stream, &socket, door).await;
+        if door.shared.shutdown.requested() {
+            socket.stop(now);
+        }
+        let is_told = socket::serve(&mut stream, &socket, door).await;
+        // Nobody is to be handed an offer of those who will not answer.
         socket.leave(door);
+        if is_told {
+            socket::linger(&mut stream).await;
+        }
     }
 }
 
@@ -76,5 +83,6 @@ pub(super) async fn receive(door: Rc<Door>, mut mailbox: Mailbox) {
 
 /// Ends every connection, since the tracker stops.
 pub(super) fn stop(door: &Door) {
-    door.hub.some(0, usize::MAX, |socket| socket.stop());
+    let now = door.shared.clock.now();
+    door.hub.some(0, usize::MAX, |socket| socket.stop(now));
 }

@@ -19,15 +19,12 @@ use skep_proto::websocket::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
-use super::hub::Hub;
+use super::hub::{FULL_BYTES_MAX, Hub};
 use super::talk::Speaking;
 use crate::frontend::http::Door;
 
 /// Reads before other connections have their turn.
 const TURN_READS_MAX: u32 = 4;
-
-/// Bytes that may wait for one browser while too many wait for all of them.
-const FULL_BYTES_MAX: usize = 16 * 1024;
 
 /// Questions whether a browser is there that may be without an answer.
 const PINGS_MAX: u32 = 2;
@@ -121,13 +118,16 @@ impl Socket {
         state.session.forget_old_offers(now);
         let since = |at: Tick| now.0.saturating_sub(at.0);
         let stuck = u64::from(since(state.took)) > door.limits.write_timeout.as_secs();
-        if state.unsent() > 0 && stuck {
+        // Also what was taken and is not on its way yet, as over TLS.
+        if !state.output.is_empty() && stuck {
             door.hub.cut(state, Cut::SlowReader);
+        } else if door.hub.is_full() && state.held() > FULL_BYTES_MAX {
+            door.hub.cut(state, Cut::NoRoom);
         } else if state.phase == Phase::Closing {
             return;
         } else if state.session.is_idle(settings, now) {
             door.hub.counters().websocket_cuts[Cut::Idle as usize].add(1);
-            state.close(close_code::NORMAL, "no announce for too long");
+            state.close(now, close_code::NORMAL, "no announce for too long");
         } else if since(state.heard) < settings.ping_interval_secs * (state.pings + 1) {
             return;
         } else if state.pings == PINGS_MAX {
@@ -141,8 +141,8 @@ impl Socket {
     }
 
     /// Ends the connection because the tracker stops.
-    pub(super) fn stop(&self) {
-        self.state.borrow_mut().close(close_code::GOING_AWAY, "tracker stops");
+    pub(super) fn stop(&self, now: Tick) {
+        self.state.borrow_mut().close(now, close_code::GOING_AWAY, "tracker stops");
         self.wake();
     }
 }
@@ -159,7 +159,7 @@ impl State {
 
     /// Appends something to what waits to be sent.
     pub(super) fn queue(&mut self, now: Tick, hub: &Hub, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.unsent() == 0 {
+        if self.output.is_empty() {
             self.took = now;
         }
         if self.output.capacity() == 0 {
@@ -168,9 +168,27 @@ impl State {
         write(&mut self.output);
     }
 
+    /// The same, unless more than `max` bytes wait already; tells whether it did.
+    pub(super) fn queue_up_to(
+        &mut self,
+        max: usize,
+        now: Tick,
+        hub: &Hub,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let has_room = self.unsent() <= max;
+        if has_room {
+            self.queue(now, hub, write);
+        }
+        has_room
+    }
+
     /// Reads no more, and ends the connection when everything is sent, with a reason for it.
-    pub(super) fn close(&mut self, code: u16, reason: &str) {
+    pub(super) fn close(&mut self, now: Tick, code: u16, reason: &str) {
         if self.phase == Phase::Open {
+            if self.output.is_empty() {
+                self.took = now;
+            }
             self.phase = Phase::Closing;
             self.input = Vec::new();
             write_close(&mut self.output, code, reason);
@@ -183,15 +201,22 @@ impl State {
         std::mem::replace(&mut self.phase, Phase::Gone) != Phase::Gone
     }
 
-    /// Notes that what waits is part of a sum, and returns what was part of it before.
-    pub(super) fn count_unsent(&mut self) -> usize {
-        let unsent = self.unsent();
-        std::mem::replace(&mut self.counted, unsent)
+    /// Bytes of memory that are held for what waits and for the beginning of a message.
+    pub(super) fn held(&self) -> usize {
+        self.output.capacity() + self.input.capacity() + self.reader.held_bytes()
+    }
+
+    /// Notes that they are part of a sum, and returns what was part of it before.
+    pub(super) fn count_held(&mut self) -> usize {
+        let held = self.held();
+        std::mem::replace(&mut self.counted, held)
     }
 }
 
 /// Serves a connection until it ends, by either side or by a time-out.
-pub(super) async fn serve<S>(stream: &mut S, socket: &Socket, door: &Door)
+///
+/// Returns whether the browser was told that it ends, and may still be speaking.
+pub(super) async fn serve<S>(stream: &mut S, socket: &Socket, door: &Door) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -208,13 +233,11 @@ where
         state.abandon();
         door.hub.recount(&mut state);
     }
-    if is_told {
-        linger(stream).await;
-    }
+    is_told
 }
 
 /// Waits a moment for the browser to close its side, so that what it was told is not destroyed.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let end = async {
         let mut thrown_away = [0; 256];
         if stream.shutdown().await.is_ok() {
@@ -279,8 +302,10 @@ impl State {
                 self.input = input;
             }
         }
-        let most = policy.websocket.send_queue_bytes_max;
-        if self.unsent() > if door.hub.is_full() { most.min(FULL_BYTES_MAX) } else { most } {
+        // Others may have filled it up to here; beyond that it is what this browser asked for.
+        let settings = &policy.websocket;
+        let most = settings.send_queue_bytes_max + settings.message_bytes_max;
+        if self.is_open() && self.unsent() > most {
             door.hub.cut(self, Cut::SlowReader);
         }
         if self.output.is_empty() {
@@ -322,7 +347,7 @@ impl State {
                 if let Some(cut) = cut {
                     door.hub.counters().websocket_cuts[cut as usize].add(1);
                 }
-                self.close(code, "");
+                self.close(now, code, "");
             }
         }
         used
@@ -344,6 +369,7 @@ impl State {
                 if self.sent > self.output.len() / 2 {
                     self.output.drain(..self.sent);
                     self.sent = 0;
+                    self.output.shrink_to(self.output.len() * 2);
                 }
                 door.hub.recount(self);
                 return Poll::Pending;

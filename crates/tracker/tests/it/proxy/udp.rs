@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use skep_engine::testing::wire::{self, Answer};
 use skep_proto::{AnnounceRequest, ConnectionId, TransactionId};
 
-use super::{FROM_PROXY, PROXY, STRANGER, header, version_2};
+use super::{FROM_PROXY_UDP, PROXY, STRANGER, header, version_2};
 use crate::support::{Tracker, UdpClient, announce, torrent};
 
 const ID: TransactionId = TransactionId([1, 2, 3, 4]);
@@ -48,7 +48,7 @@ fn dropped(tracker: &Tracker, reason: &str) -> u64 {
 
 #[test]
 fn clients_behind_a_proxy_are_the_peers_and_not_the_proxy() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let proxy = tracker.udp_client(PROXY);
     let first = Client::new(&proxy, "203.0.113.5:40001");
     let second = Client::new(&proxy, "203.0.113.6:40002");
@@ -59,7 +59,7 @@ fn clients_behind_a_proxy_are_the_peers_and_not_the_proxy() {
 
 #[test]
 fn client_over_ipv6_behind_a_proxy_over_ipv4_gets_ipv6_peers() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let proxy = tracker.udp_client(PROXY);
     let first = Client::new(&proxy, "[2001:db8::5]:40001");
     let second = Client::new(&proxy, "[2001:db8:0:1::6]:40002");
@@ -70,7 +70,7 @@ fn client_over_ipv6_behind_a_proxy_over_ipv4_gets_ipv6_peers() {
 
 #[test]
 fn connection_id_belongs_to_the_client_and_not_to_the_proxy() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let proxy = tracker.udp_client(PROXY);
     let id = Client::new(&proxy, "203.0.113.5:40001").connect();
     let request = wire::udp_announce(id, ID, &announce(torrent(1), 6881, 1));
@@ -84,7 +84,7 @@ fn connection_id_belongs_to_the_client_and_not_to_the_proxy() {
 
 #[test]
 fn header_of_a_stranger_is_no_header() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let mut stranger = tracker.udp_client(STRANGER);
     stranger.send(&[&header(Some("203.0.113.5:1".parse().unwrap()))[..], &[0; 16]].concat());
     stranger.expect_silence("a header from elsewhere");
@@ -98,7 +98,7 @@ fn header_of_a_stranger_is_no_header() {
 
 #[test]
 fn proxy_may_see_whether_the_tracker_answers_and_nothing_more() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let proxy = tracker.udp_client(PROXY);
     for itself in [header(None), version_2(0x21, 0, &[4, 0, 1, 0])] {
         let reply = proxy.exchange(&[&itself[..], &wire::udp_connect(ID)].concat());
@@ -115,7 +115,7 @@ fn proxy_may_see_whether_the_tracker_answers_and_nothing_more() {
 #[test]
 fn rules_are_for_the_client_and_not_for_the_proxy() {
     let denied = "--access.addresses_deny=203.0.113.0/24";
-    let tracker = Tracker::start(&[FROM_PROXY, denied, "--access.connects_per_minute_max=3"]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP, denied, "--access.connects_per_minute_max=3"]);
     let proxy = tracker.udp_client(PROXY);
     let request = announce(torrent(1), 6881, 1);
     let refused = Client::new(&proxy, "203.0.113.5:40001").announce(&request).unwrap_err();
@@ -135,7 +135,7 @@ fn rules_are_for_the_client_and_not_for_the_proxy() {
 
 #[test]
 fn broken_headers_are_dropped_and_counted() {
-    let tracker = Tracker::start(&[FROM_PROXY]);
+    let tracker = Tracker::start(&[FROM_PROXY_UDP]);
     let proxy = tracker.udp_client(PROXY);
     let whole = header(Some("203.0.113.5:40001".parse().unwrap()));
     let line = b"PROXY TCP4 203.0.113.5 127.0.0.1 40001 1337\r\n";

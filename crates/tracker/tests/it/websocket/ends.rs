@@ -148,6 +148,37 @@ fn browsers_are_told_when_the_tracker_stops() {
 }
 
 #[test]
+fn nobody_can_end_the_connection_of_another_by_sending_it_too_much() {
+    let tracker = Tracker::start(&[
+        "--listen.workers=1",
+        "--websocket.messages_per_sec_max=0",
+        "--websocket.send_queue_max_bytes=65536",
+        "--http.write_timeout_secs=60",
+    ]);
+    let mut victim = tracker.browser();
+    victim.ask(&announce(&torrent(1), &peer(1), json!({"left": 1})));
+    let mut sender = tracker.browser();
+    let long = "s".repeat(100_000);
+    let lost = || tracker.metric("skep_websocket_messages_total{outcome=\"lost\"}");
+    let mut number = 0;
+    wait_until("there is no room for more", || {
+        number += 1;
+        let id = format!("{number:020}");
+        let offer = json!({"offer": {"type": "offer", "sdp": long}, "offer_id": id});
+        sender.ask(&announce(&torrent(1), &peer(2), json!({"left": 1, "offers": [offer]})));
+        lost() > 3
+    });
+    let mut heard = 0;
+    victim.send(&json!({"action": "scrape", "info_hash": []}));
+    while victim.hear()["action"] == "announce" {
+        heard += 1;
+    }
+    assert!(heard > 0 && heard < number, "{heard} of {number}");
+    let slow = cuts(&tracker, "slow_reader") + cuts(&tracker, "no_room");
+    assert_eq!((slow, victim.scrape(&torrent(1))), (0, [0, 2, 0]));
+}
+
+#[test]
 fn rules_of_the_operator_hold_for_browsers() {
     let tracker = Tracker::start(&[
         "--access.clients_deny=-XX",

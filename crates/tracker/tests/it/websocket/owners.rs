@@ -57,6 +57,21 @@ fn peer_moves_to_a_new_connection_of_its_address_and_to_no_other() {
 }
 
 #[test]
+fn connection_that_a_peer_has_left_cannot_stop_it() {
+    let tracker = Tracker::start(ONE_WORKER);
+    let (mut first, mut second) = (tracker.browser(), tracker.browser());
+    let me = |more| announce(&torrent(1), &peer(1), more);
+    first.ask(&me(json!({"left": 1})));
+    second.ask(&me(json!({"left": 1})));
+    let told = first.ask(&me(json!({"event": "stopped"})));
+    assert_eq!(told["failure reason"], json!("peer_id already in use"));
+    assert_eq!(second.scrape(&torrent(1)), [0, 1, 0]);
+    // It may begin anew as somebody else.
+    first.ask(&announce(&torrent(1), &peer(2), json!({"left": 1})));
+    assert_eq!(second.scrape(&torrent(1)), [0, 2, 0]);
+}
+
+#[test]
 fn answer_passes_only_from_who_was_asked() {
     let tracker = Tracker::start(ONE_WORKER);
     let (mut asking, mut asked) = (tracker.browser(), tracker.browser());
