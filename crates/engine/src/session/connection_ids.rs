@@ -59,29 +59,41 @@ impl ConnectionIds {
         (self.unix_secs_at_start + now.0 as u64) / self.slot_secs as u64
     }
 
+    #[inline]
     fn of_slot(&self, ip: IpAddr, proxy: Option<IpAddr>, slot: u64) -> ConnectionId {
-        let mut mac = SipHasher24::new_with_key(&self.key);
-        let mut message = [0; 24];
-        message[..16].copy_from_slice(&octets(ip));
-        message[16..].copy_from_slice(&slot.to_le_bytes());
-        mac.write(&message);
-        // An id that was not given through a proxy sends nothing to it.
-        if let Some(proxy) = proxy {
-            mac.write(&octets(proxy));
+        match proxy {
+            None => mac(&self.key, ip, slot),
+            Some(proxy) => mac(&self.key_of(proxy), ip, slot),
         }
-        // Clients take 0 for "not connected", and the constant of connect is nobody's proof.
-        match mac.finish() {
-            0 => ConnectionId(1),
-            CONNECT_MAGIC => ConnectionId(2),
-            id => ConnectionId(id),
-        }
+    }
+
+    /// The key for clients of a proxy: an id that was not given through it sends nothing to it.
+    #[cold]
+    #[inline(never)]
+    fn key_of(&self, proxy: IpAddr) -> [u8; 16] {
+        let mut key = [0; 16];
+        // No time is in these slots.
+        key[..8].copy_from_slice(&mac(&self.key, proxy, u64::MAX).0.to_le_bytes());
+        key[8..].copy_from_slice(&mac(&self.key, proxy, u64::MAX - 1).0.to_le_bytes());
+        key
     }
 }
 
-const fn octets(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
+fn mac(key: &[u8; 16], ip: IpAddr, slot: u64) -> ConnectionId {
+    let mut mac = SipHasher24::new_with_key(key);
+    let ip = match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut message = [0; 24];
+    message[..16].copy_from_slice(&ip.octets());
+    message[16..].copy_from_slice(&slot.to_le_bytes());
+    mac.write(&message);
+    // Clients take 0 for "not connected", and the constant of connect is nobody's proof.
+    match mac.finish() {
+        0 => ConnectionId(1),
+        CONNECT_MAGIC => ConnectionId(2),
+        id => ConnectionId(id),
     }
 }
 
