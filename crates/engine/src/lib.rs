@@ -12,6 +12,7 @@ extern crate std;
 pub mod counters;
 pub mod gate;
 mod hash;
+pub mod ledger;
 pub mod limits;
 pub mod session;
 pub mod swarm;

@@ -1,0 +1,301 @@
+//! One user in one torrent: the sessions there, and the time that counts.
+//!
+//! What an announce is worth is known in `credit`; what becomes of it is decided in `ledger`.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use skep_proto::{PeerId, PeerKey};
+
+use super::{Family, LedgerSettings, ParallelTime, SessionState, TorrentId, Traffic, UserId};
+use crate::time::Tick;
+
+/// Bytes that an account with one session takes in the table. A parallel session takes less.
+pub const SESSION_BYTES: usize = size_of::<Account>();
+
+const _: () = assert!(SESSION_BYTES == 96, "what the memory of a ledger is reckoned with");
+const _: () = assert!(size_of::<Session>() == 72, "a parallel session");
+
+/// Sessions that one user may have in one torrent.
+pub(super) const SESSIONS_PER_ACCOUNT_MAX: usize = 16;
+
+/// What a second counts as. A session lacks something or it does not, and is active either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Seeding = 0,
+    Leeching = 1,
+    Active = 2,
+}
+
+impl Kind {
+    pub(super) const COUNT: usize = 3;
+}
+
+/// Who announces, as far as sessions are told apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcer {
+    pub(super) peer_id: PeerId,
+    pub(super) peer_key: u32,
+    pub(super) family: Family,
+    pub(super) claimed: Traffic,
+    pub(super) lacks: bool,
+}
+
+/// One run of one client.
+///
+/// # Layout
+/// 72 bytes. Times are seconds as `instant` makes them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) peer_id: PeerId,
+    /// The folded `key`; 0 if the client sends none.
+    pub(super) peer_key: u32,
+    /// What the client said last: the next delta is measured from it.
+    pub(super) counters: Traffic,
+    /// When each endpoint was heard of; 0 for one that does not exist. None exists after `stopped`.
+    pub(super) seen: [u32; Family::COUNT],
+    /// When the last announce came that was no duplicate.
+    pub(super) counted: u32,
+    /// Seconds since then that parallel sessions have counted already, by [`Kind`].
+    pub(super) covered: [u32; Kind::COUNT],
+    /// Families whose endpoint announces by another peer id; a bit each.
+    pub(super) joined: u8,
+    pub(super) lacks: bool,
+    /// Whether its end is still to be told.
+    pub(super) open: bool,
+    /// Where `counters` came from.
+    pub(super) family: Family,
+}
+
+impl Session {
+    pub(super) fn is_active(&self, settings: &LedgerSettings, now: u32) -> bool {
+        self.seen.iter().any(|&seen| is_fresh(seen, settings.peer_ttl_secs, now))
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.seen == [0; Family::COUNT]
+    }
+
+    /// Whether it was silent for so long that its counters mean nothing any more.
+    pub(super) fn is_old(&self, settings: &LedgerSettings, now: u32) -> bool {
+        self.silent_secs(now) > settings.baseline_ttl_secs.max(settings.peer_ttl_secs)
+    }
+
+    pub(super) fn silent_secs(&self, now: u32) -> u32 {
+        now - self.seen.iter().fold(self.counted, |latest, &seen| latest.max(seen))
+    }
+
+    /// Removes an endpoint and those that fell silent.
+    pub(super) fn leave(&mut self, family: Family, settings: &LedgerSettings, now: u32) {
+        self.seen[family as usize] = 0;
+        for seen in &mut self.seen {
+            if !is_fresh(*seen, settings.peer_ttl_secs, now) {
+                *seen = 0;
+            }
+        }
+    }
+}
+
+const fn is_fresh(seen: u32, ttl_secs: u32, now: u32) -> bool {
+    seen != 0 && now - seen <= ttl_secs
+}
+
+/// Folds a key to 32 bits: it only tells a few sessions of one user apart.
+pub(super) const fn fold(key: PeerKey) -> u32 {
+    let key = key.folded();
+    (key ^ key >> 32) as u32
+}
+
+/// One user in one torrent. There is at least one session.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) torrent: TorrentId,
+    pub(super) user: UserId,
+    /// Whether the download that is going on, or was the last, has been counted.
+    pub(super) pass_counted: bool,
+    first: Session,
+    #[expect(clippy::box_collection, reason = "a bare Vec would add 16 bytes to every account")]
+    more: Option<Box<Vec<Session>>>,
+}
+
+impl Account {
+    pub(super) const fn new(torrent: TorrentId, user: UserId, first: Session) -> Self {
+        Self { torrent, user, pass_counted: false, first, more: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        1 + self.more.as_ref().map_or(0, |more| more.len())
+    }
+
+    pub(super) fn session(&self, at: usize) -> &Session {
+        match (at, &self.more) {
+            (1.., Some(more)) => &more[at - 1],
+            _ => &self.first,
+        }
+    }
+
+    pub(super) fn session_mut(&mut self, at: usize) -> &mut Session {
+        match (at, &mut self.more) {
+            (1.., Some(more)) => &mut more[at - 1],
+            _ => &mut self.first,
+        }
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = &Session> {
+        (0..self.len()).map(|at| self.session(at))
+    }
+
+    /// Finds the session of an announcer: by its peer id, or else by its key.
+    ///
+    /// A client may use another peer id for its other address. The key joins the two, unless the
+    /// session has an endpoint of that family itself: then it is another client with the same key.
+    ///
+    /// # Source
+    /// BEP 7, `key`.
+    pub(super) fn find(
+        &mut self,
+        announcer: &Announcer,
+        settings: &LedgerSettings,
+        now: u32,
+    ) -> Option<usize> {
+        if let Some(at) = self.sessions().position(|other| other.peer_id == announcer.peer_id) {
+            return Some(at);
+        }
+        if announcer.peer_key == 0 {
+            return None;
+        }
+        let (family, bit) = (announcer.family as usize, 1 << announcer.family as u8);
+        let at = self.sessions().position(|other| {
+            other.peer_key == announcer.peer_key
+                && other.is_active(settings, now)
+                && (other.seen[family] == 0 || other.joined & bit != 0)
+        })?;
+        self.session_mut(at).joined |= bit;
+        Some(at)
+    }
+
+    /// Puts a session in, for the ended one that is longest silent if there are too many. Returns its
+    /// place and by how many sessions there are more.
+    pub(super) fn place(&mut self, session: Session, ledger_is_full: bool) -> Option<(usize, u64)> {
+        if !ledger_is_full && self.len() < SESSIONS_PER_ACCOUNT_MAX {
+            return Some((self.push(session), 1));
+        }
+        let ended = (0..self.len()).filter(|&at| !self.session(at).open);
+        let at = ended.min_by_key(|&at| self.session(at).counted)?;
+        *self.session_mut(at) = session;
+        Some((at, 0))
+    }
+
+    fn push(&mut self, session: Session) -> usize {
+        self.more.get_or_insert_default().push(session);
+        self.len() - 1
+    }
+
+    /// Removes one of several sessions; another one takes its place.
+    pub(super) fn remove(&mut self, at: usize) {
+        let Some(more) = &mut self.more else { return };
+        match at {
+            0 => {
+                if let Some(last) = more.pop() {
+                    self.first = last;
+                }
+            }
+            _ => drop(more.swap_remove(at - 1)),
+        }
+        match more.len() {
+            0 => self.more = None,
+            len if more.capacity() > 2 * len + 4 => more.shrink_to(len),
+            _ => {}
+        }
+    }
+
+    pub(super) fn others_active(&self, at: usize, settings: &LedgerSettings, now: u32) -> bool {
+        (0..self.len()).any(|other| other != at && self.session(other).is_active(settings, now))
+    }
+
+    /// Forgets that a download was counted once no session is remembered from then.
+    pub(super) fn forget_pass_if_old(&mut self, settings: &LedgerSettings, now: u32) {
+        if self.sessions().all(|session| session.is_old(settings, now)) {
+            self.pass_counted = false;
+        }
+    }
+
+    /// Counts the time since a session's last announce, but for what parallel sessions have counted.
+    ///
+    /// Of a gap that is too long, its end counts. So what is new in any other session's gap is either
+    /// all of this or what was left of its own, and one number for each is enough to know the union.
+    pub(super) fn count_time(
+        &mut self,
+        at: usize,
+        kind: Kind,
+        settings: &LedgerSettings,
+        now: u32,
+    ) -> u32 {
+        let kind = kind as usize;
+        let Session { counted, covered, .. } = *self.session(at);
+        let free = now - counted - covered[kind];
+        let secs = free.min(settings.gap_max_secs);
+        if settings.parallel_time == ParallelTime::Each {
+            return secs;
+        }
+        for other in (0..self.len()).filter(|&other| other != at) {
+            let other = self.session_mut(other);
+            if !other.is_stopped() {
+                let free = now - other.counted - other.covered[kind];
+                let grown = if other.counted >= counted { free.min(secs) } else { secs };
+                other.covered[kind] += grown;
+            }
+        }
+        secs
+    }
+
+    /// What is to be remembered of a session.
+    pub(super) fn state(&self, at: usize) -> SessionState {
+        let session = self.session(at);
+        SessionState {
+            torrent: self.torrent,
+            user: self.user,
+            peer_id: session.peer_id,
+            peer_key: session.peer_key,
+            counters: session.counters,
+            family: session.family,
+            seeds: !session.lacks,
+            open: session.open,
+            pass_counted: self.pass_counted,
+        }
+    }
+
+    /// Takes up a session that was remembered; `false` if it is here already.
+    pub(super) fn restore(&mut self, state: &SessionState, session: Session) -> bool {
+        self.pass_counted |= state.pass_counted;
+        let known = self.sessions().any(|other| other.peer_id == state.peer_id);
+        if !known && self.len() < SESSIONS_PER_ACCOUNT_MAX {
+            self.push(session);
+            return true;
+        }
+        false
+    }
+}
+
+impl SessionState {
+    /// The session that is remembered so, last heard of so many seconds ago.
+    pub(super) fn session(&self, now: Tick, silent_secs: u32) -> Session {
+        let counted = super::instant(now).saturating_sub(silent_secs).max(1);
+        let mut seen = [0; Family::COUNT];
+        if self.open {
+            seen[self.family as usize] = counted;
+        }
+        Session {
+            peer_id: self.peer_id,
+            peer_key: self.peer_key,
+            counters: self.counters,
+            seen,
+            counted,
+            covered: [0; Kind::COUNT],
+            joined: 0,
+            lacks: !self.seeds,
+            open: self.open,
+            family: self.family,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Ending silent sessions a little at a time, and taking all of them out of the ledger and back in.
+//!
+//! No announce waits for a sweep of the whole table. Where sessions are kept meanwhile is not known here.
+
+use alloc::vec::Vec;
+
+use super::account::Account;
+use super::table::{self, Place, SEGMENTS};
+use super::{Delta, Ledger, SPENT_MAX, SessionState, Spent, Tick, Traffic, instant};
+use crate::swarm::Swept;
+
+/// Where the next step goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cursor {
+    segment: usize,
+    /// Accounts of the segment that are still to be looked at; `None` for all.
+    left: Option<usize>,
+}
+
+impl Ledger {
+    /// Looks at about `budget` accounts, ends sessions that fell silent and forgets those that are old.
+    /// Appends a delta for each end.
+    ///
+    /// # Cost
+    /// Bounded by `budget`, whatever the ledger holds.
+    pub fn sweep(&mut self, now: Tick, budget: u32, ends: &mut Vec<Delta>) -> Swept {
+        let now = self.latest(now);
+        for _ in 0..budget {
+            let Cursor { segment, left } = self.sweep;
+            let here = self.table.accounts(segment).len();
+            match left.unwrap_or(here).min(here).checked_sub(1) {
+                Some(number) => {
+                    self.sweep.left = Some(number);
+                    self.sweep_account(Place { segment, number }, now, ends);
+                }
+                None if segment + 1 < SEGMENTS => {
+                    self.sweep = Cursor { segment: segment + 1, left: None };
+                }
+                None => {
+                    self.sweep = Cursor::default();
+                    return Swept::Done;
+                }
+            }
+        }
+        Swept::More
+    }
+
+    /// Sweeps one account. If it goes, one that was swept before takes its place.
+    fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
+        let Self { settings, tally, table, .. } = self;
+        let account = table.account_mut(place);
+        account.forget_pass_if_old(settings, now);
+        for at in (0..account.len()).rev() {
+            let session = account.session_mut(at);
+            if session.open && !session.is_active(settings, now) {
+                session.open = false;
+                tally.sessions_open -= 1;
+                ends.push(end_of(account, at, now));
+            }
+            let session = account.session(at);
+            // When room is short, counters of those who left are the first to go.
+            let room = settings.sessions_max.saturating_sub(tally.sessions);
+            let short = room < settings.sessions_max / 16;
+            if session.open || !(short || session.is_old(settings, now)) {
+                continue;
+            }
+            tally.sessions -= 1;
+            if account.len() > 1 {
+                account.remove(at);
+                continue;
+            }
+            tally.accounts -= 1;
+            self.table.remove(&self.seed, place);
+            return;
+        }
+    }
+
+    /// Calls `visit` with every session and for how many seconds it has been silent.
+    pub fn for_each(&self, mut visit: impl FnMut(SessionState, u32)) {
+        let now = instant(self.now);
+        for account in (0..SEGMENTS).flat_map(|segment| self.table.accounts(segment)) {
+            for at in 0..account.len() {
+                visit(account.state(at), account.session(at).silent_secs(now));
+            }
+        }
+    }
+
+    /// Takes up a session that was remembered, last heard of so many seconds ago. The latest state of
+    /// each session comes first; `false` if the session is here already or there is no room for it.
+    pub fn restore(&mut self, state: &SessionState, silent_secs: u32, now: Tick) -> bool {
+        let now = Tick(self.latest(now) - super::BEFORE_START_SECS);
+        let session = state.session(now, silent_secs);
+        let hash = table::hash(&self.seed, state.torrent, state.user);
+        let full = self.tally.sessions >= self.settings.sessions_max;
+        let restored = match self.table.find(hash, state.torrent, state.user) {
+            Some(place) => !full && self.table.account_mut(place).restore(state, session),
+            None if full || self.table.is_full(hash) => false,
+            None => {
+                let mut account = Account::new(state.torrent, state.user, session);
+                account.pass_counted = state.pass_counted;
+                self.table.insert(&self.seed, hash, account);
+                self.tally.accounts += 1;
+                true
+            }
+        };
+        if restored {
+            self.tally.sessions += 1;
+            self.tally.sessions_open += u64::from(state.open);
+        }
+        restored
+    }
+}
+
+/// What is to be remembered of a session that fell silent.
+fn end_of(account: &Account, at: usize, now: u32) -> Delta {
+    Delta {
+        session: account.state(at),
+        at: Tick(now - super::BEFORE_START_SECS),
+        raw: Traffic::default(),
+        credited: Traffic::default(),
+        left_bytes: None,
+        seeding_secs: 0,
+        leeching_secs: 0,
+        active_secs: 0,
+        spent: [Spent::default(); SPENT_MAX],
+        began: false,
+        ended: true,
+        completed: false,
+        reset: false,
+        held: false,
+    }
+}
