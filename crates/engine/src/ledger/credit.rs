@@ -107,7 +107,8 @@ pub struct Rule<'a> {
     pub from: Tick,
     /// When it is no longer in force.
     pub until: Tick,
-    /// Bytes that it holds for. Spent only by bytes for which it makes a difference.
+    /// Bytes that it holds for, spent only by those for which it makes a difference. With a budget it
+    /// has no say on a way on which its factor is 1000.
     pub budget: Option<&'a Budget>,
 }
 
@@ -214,11 +215,7 @@ impl<'a> Terms<'a> {
     /// What a byte counts for under some rules.
     fn factor(&self, way: Way, set: Set) -> Permille {
         let rules = || self.heard().enumerate().filter(|(place, _)| set & 1 << place != 0);
-        let of = |(_, rule): (usize, &Rule<'_>)| match (rule.neutral, way) {
-            (true, _) => Permille(0),
-            (false, Way::Up) => rule.upload,
-            (false, Way::Down) => rule.download,
-        };
+        let of = |(_, rule): (usize, &Rule<'_>)| rule.factor(way);
         if self.combine != Combine::First && rules().any(|(_, rule)| rule.neutral) {
             return Permille(0);
         }
@@ -251,7 +248,8 @@ impl<'a> Terms<'a> {
         for (place, rule) in self.heard().enumerate().rev() {
             let bit = 1 << place;
             let Some(budget) = rule.budget.filter(|_| used & !paid & bit != 0) else { continue };
-            if self.factor(way, used) == self.factor(way, used & !bit) {
+            let makes_none = rule.factor(way) == Permille::ONE;
+            if makes_none || self.factor(way, used) == self.factor(way, used & !bit) {
                 used &= !bit;
                 continue;
             }
@@ -272,6 +270,14 @@ impl<'a> Terms<'a> {
 }
 
 impl Rule<'_> {
+    const fn factor(&self, way: Way) -> Permille {
+        match (self.neutral, way) {
+            (true, _) => Permille(0),
+            (false, Way::Up) => self.upload,
+            (false, Way::Down) => self.download,
+        }
+    }
+
     /// When it comes into force. One that is older than the process always was.
     const fn begins_at(&self) -> u32 {
         if self.from.0 == 0 { 0 } else { instant(self.from) }
@@ -288,4 +294,113 @@ impl Spent {
 /// How many of the bytes that are moved between two instants are moved until a third.
 const fn portion(bytes: u64, from: u32, to: u32, until: u32) -> u64 {
     (bytes as u128 * (until - from) as u128 / (to - from) as u128) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREE: Rule<'_> = Rule { id: 1, download: Permille(0), ..RULE };
+    const DOUBLE: Rule<'_> = Rule { id: 2, upload: Permille(2000), ..RULE };
+    const HALF: Rule<'_> = Rule { id: 3, upload: Permille(500), download: Permille(500), ..RULE };
+    const RULE: Rule<'_> = Rule {
+        scope: Scope::Torrent,
+        id: 0,
+        upload: Permille::ONE,
+        download: Permille::ONE,
+        neutral: false,
+        from: Tick(0),
+        until: Tick(u32::MAX),
+        budget: None,
+    };
+
+    /// What 1000 bytes each way are worth that were moved from second 100 to 200.
+    fn worth(combine: Combine, rules: &[Rule<'_>]) -> (u64, u64) {
+        let (up, down, _) = worth_and_spent(combine, rules);
+        (up, down)
+    }
+
+    fn worth_and_spent(
+        combine: Combine,
+        rules: &[Rule<'_>],
+    ) -> (u64, u64, [(u32, u64); SPENT_MAX]) {
+        let raw = Traffic { uploaded_bytes: 1000, downloaded_bytes: 1000 };
+        let mut spent = [Spent::default(); SPENT_MAX];
+        let (from, to) = (instant(Tick(100)), instant(Tick(200)));
+        let worth = Terms { rules, combine }.credit(raw, from, to, &mut spent);
+        let spent = spent.map(|spent| (spent.rule, spent.bytes));
+        (worth.uploaded_bytes, worth.downloaded_bytes, spent)
+    }
+
+    #[test]
+    fn rules_combine_as_the_site_wants() {
+        let all = [FREE, DOUBLE, HALF];
+        assert_eq!(worth(Combine::Best, &[]), (1000, 1000));
+        assert_eq!(worth(Combine::Best, &all), (2000, 0));
+        assert_eq!(worth(Combine::Best, &[HALF]), (500, 500));
+        assert_eq!(worth(Combine::Product, &all[1..]), (1000, 500));
+        assert_eq!(worth(Combine::Product, &[HALF, HALF]), (250, 250));
+        assert_eq!(worth(Combine::First, &all), (1000, 0));
+        assert_eq!(worth(Combine::First, &all[2..]), (500, 500));
+    }
+
+    #[test]
+    fn a_neutral_rule_is_stronger_than_others() {
+        let neutral = Rule { neutral: true, ..RULE };
+        assert_eq!(worth(Combine::Best, &[DOUBLE, neutral]), (0, 0));
+        assert_eq!(worth(Combine::Product, &[DOUBLE, neutral]), (0, 0));
+        assert_eq!(worth(Combine::First, &[DOUBLE, neutral]), (2000, 1000), "but not the first");
+    }
+
+    #[test]
+    fn a_gap_is_split_where_rules_begin_and_end() {
+        let late = Rule { from: Tick(130), ..FREE };
+        let early = Rule { until: Tick(180), ..DOUBLE };
+        assert_eq!(worth(Combine::Best, &[late, early]), (1800, 300));
+        let never = [Rule { until: Tick(100), ..FREE }, Rule { from: Tick(200), ..FREE }];
+        assert_eq!(worth(Combine::Best, &never), (1000, 1000));
+        let one_third = Rule { until: Tick(133), download: Permille(1), ..RULE };
+        assert_eq!(worth(Combine::Best, &[one_third]).1, 670, "rounded down, and once");
+    }
+
+    #[test]
+    fn what_moves_in_no_time_falls_under_the_rules_of_the_moment() {
+        let raw = Traffic { uploaded_bytes: 10, downloaded_bytes: 10 };
+        let rules = [Rule { from: Tick(100), ..FREE }];
+        let terms = Terms { rules: &rules, combine: Combine::Best };
+        let mut spent = [Spent::default(); SPENT_MAX];
+        let mut at = |secs| {
+            let now = instant(Tick(secs));
+            terms.credit(raw, now, now, &mut spent).downloaded_bytes
+        };
+        assert_eq!((at(99), at(100)), (10, 0));
+    }
+
+    #[test]
+    fn a_budget_pays_until_it_is_spent() {
+        let budget = Budget::new(1500);
+        let token = Rule { scope: Scope::Token, budget: Some(&budget), ..FREE };
+        let paid = worth_and_spent(Combine::Best, &[token]);
+        assert_eq!(paid, (1000, 0, [(1, 1000), (0, 0)]), "uploads are not changed by it");
+        let paid = worth_and_spent(Combine::Best, &[token]);
+        assert_eq!(paid, (1000, 500, [(1, 500), (0, 0)]));
+        assert_eq!(worth(Combine::Best, &[token]), (1000, 1000));
+        assert_eq!(budget.left_bytes(), 0);
+    }
+
+    #[test]
+    fn a_budget_is_not_spent_on_what_is_free_anyway() {
+        let budgets = [Budget::new(600), Budget::new(600), Budget::new(600)];
+        let token = |at: usize| Rule { id: 10 + at as u32, budget: Some(&budgets[at]), ..FREE };
+        assert_eq!(worth(Combine::Best, &[token(0), FREE]), (1000, 0));
+        assert_eq!(worth(Combine::First, &[FREE, token(0)]), (1000, 0));
+        assert_eq!(budgets[0].left_bytes(), 600);
+        // Of two that do the same one is used up first; a third one is not heard.
+        let tokens = [token(0), token(1), token(2)];
+        let paid = worth_and_spent(Combine::Best, &tokens);
+        assert_eq!(paid, (1000, 0, [(10, 600), (11, 400)]));
+        let paid = worth_and_spent(Combine::Best, &tokens);
+        assert_eq!(paid, (1000, 200, [(11, 200), (12, 600)]));
+        assert!(budgets.iter().all(|budget| budget.left_bytes() == 0));
+    }
 }

@@ -6,6 +6,8 @@
 mod golden_http;
 mod golden_udp;
 mod layout;
+mod ledger;
+mod ledger_model;
 mod pressure;
 mod regressions;
 mod scenarios;
