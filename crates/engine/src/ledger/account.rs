@@ -222,8 +222,8 @@ impl Account {
 
     /// Counts the time since a session's last announce, but for what parallel sessions have counted.
     ///
-    /// Of a gap that is too long, its end counts. So what is new in any other session's gap is either
-    /// all of this or what was left of its own, and one number for each is enough to know the union.
+    /// Of a gap that is too long, its end counts. So of what is new here, any other session's gap holds
+    /// as much as was free in it, and one number for each session is enough to know the union.
     pub(super) fn count_time(
         &mut self,
         at: usize,
@@ -232,18 +232,15 @@ impl Account {
         now: u32,
     ) -> u32 {
         let kind = kind as usize;
-        let Session { counted, covered, .. } = *self.session(at);
-        let free = now - counted - covered[kind];
-        let secs = free.min(settings.gap_max_secs);
+        let free = |session: &Session| now - session.counted - session.covered[kind];
+        let secs = free(self.session(at)).min(settings.gap_max_secs);
         if settings.parallel_time == ParallelTime::Each {
             return secs;
         }
         for other in (0..self.len()).filter(|&other| other != at) {
             let other = self.session_mut(other);
             if !other.is_stopped() {
-                let free = now - other.counted - other.covered[kind];
-                let grown = if other.counted >= counted { free.min(secs) } else { secs };
-                other.covered[kind] += grown;
+                other.covered[kind] += free(other).min(secs);
             }
         }
         secs

@@ -49,7 +49,6 @@ impl Ledger {
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
         let Self { settings, tally, table, .. } = self;
         let account = table.account_mut(place);
-        account.forget_pass_if_old(settings, now);
         for at in (0..account.len()).rev() {
             let session = account.session_mut(at);
             if session.open && !session.is_active(settings, now) {

@@ -124,3 +124,54 @@ impl Table {
 fn hash_of(seed: &Seed, account: &Account) -> u64 {
     hash(seed, account.torrent, account.user)
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_proto::PeerId;
+
+    use super::super::{Family, SessionState, Tick, Traffic};
+    use super::*;
+
+    fn account(number: u32) -> Account {
+        let state = SessionState {
+            torrent: TorrentId(number % 50),
+            user: UserId(number),
+            peer_id: PeerId([0; 20]),
+            peer_key: 0,
+            counters: Traffic::default(),
+            family: Family::Ipv4,
+            seeds: true,
+            open: true,
+            pass_counted: false,
+        };
+        Account::new(state.torrent, state.user, state.session(Tick(0), 0))
+    }
+
+    #[test]
+    fn accounts_are_found_whatever_was_removed_and_memory_is_given_back() {
+        let seed = Seed::new(4);
+        let mut table = Table::default();
+        let empty = table.heap_bytes();
+        let find = |table: &Table, number: u32| {
+            let (torrent, user) = (TorrentId(number % 50), UserId(number));
+            table.find(hash(&seed, torrent, user), torrent, user)
+        };
+        for number in 0..20_000 {
+            let account = account(number);
+            let hash = hash_of(&seed, &account);
+            table.insert(&seed, hash, account);
+        }
+        let full = table.heap_bytes() - empty;
+        assert!(full < 20_000 * (size_of::<Account>() * 5 / 4 + 12), "{full} bytes");
+        for number in (0..20_000).filter(|number| number % 20 != 0) {
+            let place = find(&table, number).expect("was put in");
+            table.remove(&seed, place);
+        }
+        for number in 0..20_000 {
+            let found = find(&table, number).map(|place| table.account_mut(place).user);
+            assert_eq!(found, (number % 20 == 0).then_some(UserId(number)), "user {number}");
+        }
+        let left = table.heap_bytes() - empty;
+        assert!(left * 8 < full, "{left} of {full} bytes left");
+    }
+}

@@ -100,8 +100,8 @@ fn steps(drafts: &[Draft]) -> Vec<Step> {
 
 fn settings() -> impl Strategy<Value = LedgerSettings> {
     let line = prop_oneof![2 => Just(0), 1 => Just(40)];
-    (any::<bool>(), any::<bool>(), line, prop_oneof![Just(100), Just(400)]).prop_map(
-        |(credit, each, line_bytes_per_sec_max, baseline_ttl_secs)| LedgerSettings {
+    (any::<bool>(), any::<bool>(), line, prop_oneof![1 => Just(10), 1 => Just(100), 2 => Just(400)])
+        .prop_map(|(credit, each, line_bytes_per_sec_max, baseline_ttl_secs)| LedgerSettings {
             peer_ttl_secs: 100,
             baseline_ttl_secs,
             gap_max_secs: 80,
@@ -110,8 +110,7 @@ fn settings() -> impl Strategy<Value = LedgerSettings> {
             first_announce: if credit { FirstAnnounce::Credit } else { FirstAnnounce::Baseline },
             parallel_time: if each { ParallelTime::Each } else { ParallelTime::Once },
             ..LedgerSettings::default()
-        },
-    )
+        })
 }
 
 fn rules() -> impl Strategy<Value = (Combine, Vec<ModelRule>)> {

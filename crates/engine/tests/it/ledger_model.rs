@@ -143,6 +143,11 @@ impl Model {
         steps.iter().map(effect).collect()
     }
 
+    /// Nobody is forgotten who may still be there.
+    fn baseline_ttl_secs(&self) -> u32 {
+        self.settings.baseline_ttl_secs.max(self.settings.peer_ttl_secs)
+    }
+
     fn sweep(&self, account: &mut Account, now: u32) -> usize {
         let ttl = self.settings.peer_ttl_secs;
         let mut ended = 0;
@@ -158,8 +163,8 @@ impl Model {
 
     /// Forgets clients that were silent for long, and with the last one what was finished.
     fn forget(&self, account: &mut Account, now: u32) {
-        let LedgerSettings { peer_ttl_secs, baseline_ttl_secs, .. } = self.settings;
-        let old = |client: &Client| client.silent_secs(peer_ttl_secs, now) > baseline_ttl_secs;
+        let ttl = self.settings.peer_ttl_secs;
+        let old = |client: &Client| client.silent_secs(ttl, now) > self.baseline_ttl_secs();
         account.pass_counted &= !account.clients.values().all(old);
         account.clients.retain(|_, client| client.open || !old(client));
     }
@@ -174,8 +179,7 @@ impl Model {
         let (now, stops) = (heard.secs, heard.event == AnnounceEvent::Stopped);
         self.forget(account, now);
         let mut client = account.clients.remove(&heard.peer).unwrap_or_default();
-        if !client.said.is_empty() && client.silent_secs(ttl, now) > self.settings.baseline_ttl_secs
-        {
+        if !client.said.is_empty() && client.silent_secs(ttl, now) > self.baseline_ttl_secs() {
             client = Client::default();
         }
         let fresh = client.said.is_empty();
