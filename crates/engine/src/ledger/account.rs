@@ -85,14 +85,20 @@ impl Session {
         now - self.seen.iter().fold(self.counted, |latest, &seen| latest.max(seen))
     }
 
-    /// Removes an endpoint and those that fell silent.
-    pub(super) fn leave(&mut self, family: Family, settings: &LedgerSettings, now: u32) {
-        self.seen[family as usize] = 0;
-        for seen in &mut self.seen {
-            if !is_fresh(*seen, settings.peer_ttl_secs, now) {
-                *seen = 0;
-            }
+    /// Takes notice of an endpoint, or takes it away and those that fell silent with it. Tells whether
+    /// there is one left.
+    pub(super) fn hear(
+        &mut self,
+        family: Family,
+        stops: bool,
+        settings: &LedgerSettings,
+        now: u32,
+    ) -> bool {
+        self.seen[family as usize] = if stops { 0 } else { now };
+        if stops && !self.is_active(settings, now) {
+            self.seen = [0; Family::COUNT];
         }
+        self.is_active(settings, now)
     }
 }
 
@@ -264,7 +270,6 @@ impl Account {
 
     /// Takes up a session that was remembered; `false` if it is here already.
     pub(super) fn restore(&mut self, state: &SessionState, session: Session) -> bool {
-        self.pass_counted |= state.pass_counted;
         let known = self.sessions().any(|other| other.peer_id == state.peer_id);
         if !known && self.len() < SESSIONS_PER_ACCOUNT_MAX {
             self.push(session);

@@ -6,6 +6,7 @@
 mod account;
 mod credit;
 mod delta;
+pub mod keys;
 mod record;
 mod sums;
 mod sweep;

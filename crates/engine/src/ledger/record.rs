@@ -55,13 +55,7 @@ pub(super) fn record(
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;
 
-    let session = account.session_mut(at);
-    if stops {
-        session.leave(family, settings, now);
-    } else {
-        session.seen[family as usize] = now;
-    }
-    let open = session.is_active(settings, now);
+    let open = account.session_mut(at).hear(family, stops, settings, now);
     let ended = !open && (before.open || fresh);
     let ticking = !fresh && !before.is_stopped();
     let changed = fresh || begins || ended || reset || completed || raw != Traffic::default();
@@ -73,8 +67,7 @@ pub(super) fn record(
     let [secs, active_secs] = [kind, Kind::Active]
         .map(|kind| if ticking { account.count_time(at, kind, settings, now) } else { 0 });
     account.pass_counted |= completed;
-    let elapsed_secs = now - before.counted;
-    let held = !fresh && raw.exceeds(settings.line_bytes_per_sec_max, elapsed_secs);
+    let held = !fresh && raw.exceeds(settings.line_bytes_per_sec_max, now - before.counted);
     let mut spent = [Spent::default(); SPENT_MAX];
     let credited = match held {
         true => Traffic::default(),

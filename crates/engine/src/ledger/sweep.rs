@@ -84,8 +84,8 @@ impl Ledger {
         }
     }
 
-    /// Takes up a session that was remembered, last heard of so many seconds ago. The latest state of
-    /// each session comes first; `false` if the session is here already or there is no room for it.
+    /// Takes up a session that was remembered, last heard of so many seconds ago. The latest states come
+    /// first: `false` if the session is here already, or if there is no room for it.
     pub fn restore(&mut self, state: &SessionState, silent_secs: u32, now: Tick) -> bool {
         let now = Tick(self.latest(now) - super::BEFORE_START_SECS);
         let session = state.session(now, silent_secs);

@@ -411,3 +411,19 @@ fn sessions_survive_a_restart() {
     assert_eq!(next.seeding_secs, 600, "50 before the restart, 500 meanwhile, 50 after it");
     assert_eq!(swept(&mut after, 4000).len(), 2);
 }
+
+#[test]
+fn the_latest_of_the_states_that_are_restored_is_the_truth() {
+    let mut before = ledger(LedgerSettings::default());
+    let said = [(0, SAY), (100, SEED.moved(10, 20)), (200, STOP.moved(10, 20)), (300, SAY.by(2))];
+    let states = said.map(|(secs, say)| delta(&mut before, secs, say));
+    let mut after = ledger(LedgerSettings::default());
+    let restored = states.iter().rev().map(|delta| {
+        let silent_secs = Tick(300).since(delta.at);
+        after.restore(&delta.session, silent_secs, Tick(0))
+    });
+    assert_eq!(restored.collect::<Vec<_>>(), [true, true, false, false]);
+    assert_eq!((after.tally().sessions, after.tally().sessions_open), (2, 1));
+    assert!(delta(&mut after, 100, SEED.by(2)).completed, "the second download is going on");
+    assert_eq!(delta(&mut after, 200, SAY.moved(11, 20)).raw, traffic(1, 0));
+}

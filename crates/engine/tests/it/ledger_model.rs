@@ -92,6 +92,17 @@ pub(crate) struct Model {
     pub(crate) rules: Vec<ModelRule>,
 }
 
+impl Heard {
+    /// Whether the client says that it lacks something.
+    fn lacks(&self, lacked: bool) -> bool {
+        match self {
+            Self { event: AnnounceEvent::Completed, left: None | Some(16384), .. } => false,
+            Self { left: Some(left), .. } => *left > 0,
+            Self { left: None, .. } => lacked,
+        }
+    }
+}
+
 impl Client {
     /// When each endpoint was last heard of that did not leave.
     fn endpoints(&self, ttl: u32) -> BTreeMap<u8, u32> {
@@ -196,14 +207,7 @@ impl Model {
         let recent = before.is_some_and(|before| now - before.heard.secs <= duplicate_secs);
         let other = !fresh && client.baseline().family != heard.family;
         let late = back && was_active && recent && other;
-        let mut lacks = match heard {
-            Heard { event: AnnounceEvent::Completed, left: None | Some(16384), .. } => false,
-            Heard { left: Some(left), .. } => *left > 0,
-            Heard { left: None, .. } => lacked,
-        };
-        if late && !lacked {
-            lacks = false;
-        }
+        let lacks = heard.lacks(lacked) && (lacked || !late);
         let raw = if back { (0, 0) } else { (heard.up - baseline.0, heard.down - baseline.1) };
 
         let stopped = !fresh && client.endpoints(ttl).is_empty();
