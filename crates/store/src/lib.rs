@@ -1,4 +1,4 @@
-//! What outlives a restart: torrent lists and registries, read from files.
+//! What outlives a restart: torrent lists and registries, and a journal of what was promised.
 //!
 //! Internal, no promise of a stable interface. This crate knows where lasting things are kept and in
 //! which format; it knows no swarm, no socket and no rule that is made of a list. Database drivers
@@ -6,9 +6,15 @@
 //! callers run it on a thread of its own, and no announce ever waits for it.
 #![forbid(unsafe_code)]
 
+mod journal;
 mod list;
 mod watch;
 
+pub use journal::{
+    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalReader,
+    JournalSettings, JournalStatus, OpenError, RECORD_BYTES_MAX, ReadError, Recovery, SegmentError,
+    SegmentReader,
+};
 pub use list::{
     Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
     PROBLEMS_KEPT_MAX, Skipped, open_list,
