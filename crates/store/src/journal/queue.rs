@@ -258,15 +258,19 @@ impl Shared {
         self.state.lock().counts.write_failures += 1;
     }
 
-    /// Refuses records from now on, and waits for a while; false if the journal closes.
-    pub(super) fn pause(&self, kind: io::ErrorKind, retry_interval: Duration) -> bool {
+    /// Refuses records from now on, and waits for a while unless the journal closes.
+    pub(super) fn pause(&self, kind: io::ErrorKind, retry_interval: Duration) {
         let mut state = self.state.lock();
         state.failing = Some(kind);
         self.done.notify_all();
         if !state.closing {
             self.work.wait_for(&mut state, retry_interval);
         }
-        !state.closing
+    }
+
+    /// Tells whether nothing more will come.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.lock().closing
     }
 
     /// Notes a segment that is in the folder now.

@@ -39,9 +39,10 @@ impl Writer {
         self.shared.ended();
     }
 
-    /// Writes a batch, however often it takes; false if the journal closes meanwhile.
+    /// Writes a batch, however often it takes; false if the last attempt of a closing journal fails.
     fn keep(&mut self, mut batch: Batch) -> bool {
         loop {
+            let last = self.shared.is_closing();
             // A failure may be of the file alone, so the second attempt follows at once.
             let result = self.commit(&mut batch).or_else(|_| self.commit(&mut batch));
             match result {
@@ -49,8 +50,10 @@ impl Writer {
                     self.shared.committed(batch, bytes);
                     return true;
                 }
-                Err(error) if self.shared.pause(error.kind(), self.retry_interval) => {}
-                Err(_) => return false,
+                Err(error) => self.shared.pause(error.kind(), self.retry_interval),
+            }
+            if last {
+                return false;
             }
         }
     }

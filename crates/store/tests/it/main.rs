@@ -3,6 +3,8 @@
 //! What needs neither is tested where it is written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+// Other systems have no file system of a given size that is mounted in a moment.
+#[cfg(target_os = "linux")]
 mod full;
 mod kill;
 

@@ -85,6 +85,21 @@ fn changed_byte_never_makes_a_wrong_record() {
 }
 
 #[test]
+fn batch_in_a_place_that_is_not_its_own_is_not_taken_for_one() {
+    let (dir, ends) = three_batches();
+    let (_, bytes) = first_segment(&dir);
+    for moved in [1, 0] {
+        let mut changed = bytes[..ends[1]].to_vec();
+        changed.resize(ends[2] + moved, 0xff);
+        changed.extend_from_slice(&bytes[ends[2]..]);
+        let mut reader = SegmentReader::open(Cursor::new(&changed)).unwrap();
+        reader.next_record().unwrap();
+        reader.next_record().unwrap_err();
+        assert_eq!(reader.resume().unwrap(), moved == 0);
+    }
+}
+
+#[test]
 fn damage_in_the_middle_is_told_at_the_start_and_nothing_is_cut() {
     let (dir, ends) = three_batches();
     let (path, mut bytes) = first_segment(&dir);

@@ -170,6 +170,38 @@ fn closing_tells_what_the_disk_did_not_take() {
 }
 
 #[test]
+fn closing_tries_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let settings = JournalSettings { retry_interval: LONG, ..settings(&dir) };
+    let journal = open_on(&settings, &disk);
+    disk.faults().room = Some(0);
+    let kind = ErrorKind::StorageFull;
+    let unconfirmed = AppendError::Unconfirmed { position: 0, kind };
+    assert_eq!(journal.append_durable(&record(0)), Err(unconfirmed));
+    disk.faults().room = None;
+    journal.close().unwrap();
+    assert_eq!(read_all(&journal, 0), 1);
+}
+
+#[test]
+fn new_journal_survives_a_power_failure_before_its_first_record() {
+    for seed in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let journal = open_on(&settings(&dir), &disk);
+        let after = tempfile::tempdir().unwrap();
+        disk.power_off(after.path(), &mut fastrand::Rng::with_seed(seed));
+        let other = JournalSettings {
+            folder: after.path().to_owned(),
+            id_if_new: journal.id() + 1,
+            ..settings(&dir)
+        };
+        assert_eq!(Journal::open(&other).unwrap().id(), journal.id());
+    }
+}
+
+#[test]
 fn power_failure_loses_nothing_that_was_promised() {
     for seed in 0..30 {
         let mut rng = fastrand::Rng::with_seed(seed);

@@ -188,6 +188,16 @@ fn second_opening_is_refused_while_the_first_lives() {
 }
 
 #[test]
+fn lock_ends_with_the_journal_though_a_copy_of_its_file_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&settings(&dir)).unwrap();
+    // As a process has one that was started just now.
+    let _copy = journal.lock.try_clone().unwrap();
+    drop(journal);
+    Journal::open(&settings(&dir)).unwrap();
+}
+
+#[test]
 fn release_removes_what_was_applied_and_positions_stay() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(&settings(&dir)).unwrap();
