@@ -162,8 +162,8 @@ impl Reader {
     }
 
     /// Says whether part of a message is held whose end is still to come.
-    #[must_use]
-    pub fn is_within_message(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_within_message(&self) -> bool {
         self.state == State::Within
     }
 

@@ -368,6 +368,25 @@ impl AsyncWrite for Stuck {
 }
 
 #[test]
+fn nothing_is_held_for_browsers_that_are_gone() {
+    let setup = Setup::new(|_| {});
+    run(async {
+        let (_stop, stopped) = watch::channel(false);
+        let door = setup.door(stopped);
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        // The first part of a message, and the beginning of a long second one.
+        let part = [&b"\x01\xfe\x03\xe8\0\0\0\0"[..], &[b' '; 1000]].concat();
+        let begins = [&part, &b"\x80\xfe\x03\xe8\0\0\0\0"[..], &[b' '; 900]].concat();
+        for input in [part, begins] {
+            let place = door.places.take(ip, || false).unwrap();
+            let open = Open::new(door.clone(), place);
+            websocket::serve(tokio::io::empty(), open, ip, input).await;
+            assert_eq!(door.hub.held_bytes(), 0);
+        }
+    });
+}
+
+#[test]
 fn browser_that_closes_and_takes_nothing_does_not_stay() {
     let setup = Setup::new(|_| {});
     run(async {

@@ -176,6 +176,11 @@ impl Hub {
         self.held_bytes.get() > HELD_BYTES_MAX
     }
 
+    #[cfg(test)]
+    pub(in crate::frontend) fn held_bytes(&self) -> usize {
+        self.held_bytes.get()
+    }
+
     /// An empty buffer.
     pub(super) fn take_buffer(&self) -> Vec<u8> {
         self.spare.borrow_mut().pop().unwrap_or_default()

@@ -197,6 +197,8 @@ impl State {
 
     /// Ends the connection without another word; `false` if it had ended.
     pub(super) fn abandon(&mut self) -> bool {
+        // Nothing may be left that is counted: nobody counts again.
+        (self.input, self.reader) = (Vec::new(), Reader::default());
         (self.output, self.sent) = (Vec::new(), 0);
         std::mem::replace(&mut self.phase, Phase::Gone) != Phase::Gone
     }
