@@ -15,6 +15,7 @@ mod hash;
 pub mod ledger;
 pub mod limits;
 pub mod session;
+pub mod site;
 pub mod swarm;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -6,6 +6,7 @@
 //! callers run it on a thread of its own, and no announce ever waits for it.
 #![forbid(unsafe_code)]
 
+pub mod driver;
 mod journal;
 mod list;
 mod watch;

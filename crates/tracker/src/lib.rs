@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stderr)]
 
+pub mod accounts;
 pub mod admin;
 pub mod banner;
 pub mod beps;
@@ -18,6 +19,7 @@ pub mod reload;
 pub mod runtime;
 pub mod serve;
 pub mod shards;
+pub mod site;
 pub mod start;
 pub mod stats;
 pub mod telemetry;

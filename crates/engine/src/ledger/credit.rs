@@ -16,6 +16,12 @@ pub const SPENT_MAX: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Permille(pub u32);
 
+impl Default for Permille {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
 impl Permille {
     /// Once.
     pub const ONE: Self = Self(1000);

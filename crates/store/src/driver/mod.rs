@@ -1,0 +1,90 @@
+//! What a storage driver is: where a site's records come from and where deltas go to.
+//!
+//! The words of all drivers and no driver. Calls wait for the database, so they are made on threads of
+//! their own and never by whoever answers clients.
+
+mod batch;
+mod error;
+
+pub use self::batch::{Batch, Passage, Record, Totals};
+pub use self::error::DriverError;
+
+use skep_engine::site::Change;
+
+/// How a driver is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DriverSettings {
+    /// Where the database is, in the driver's own form; it may hold a password.
+    pub url: String,
+    /// Folder of the tracker, for drivers that keep files; made when first written to.
+    pub data_dir: std::path::PathBuf,
+    /// Names of the site's own tables and columns by the driver's names for them, such as
+    /// `users.passkey` for the column and `users` for the table.
+    pub names: std::collections::BTreeMap<String, String>,
+    /// Whether the tables are the driver's own, to be made and migrated by it.
+    pub migrate: bool,
+}
+
+/// A kind of storage.
+pub trait Driver: Send + Sync + 'static {
+    /// The name for `storage.driver`.
+    fn name(&self) -> &'static str;
+
+    /// Opens the storage, and migrates it if the settings say so.
+    ///
+    /// # Errors
+    /// [`DriverError`], which names what was tried but no password.
+    fn open(&self, settings: &DriverSettings) -> Result<Box<dyn Conn>, DriverError>;
+}
+
+/// An open storage, used by several threads at once.
+pub trait Conn: Send + Sync {
+    /// Hands over every record, each as the change that puts it, in any order.
+    ///
+    /// # Errors
+    /// [`DriverError`]; what was handed over until then does not count.
+    fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError>;
+
+    /// Hands over sessions that were heard of at or after a time, so that they go on.
+    ///
+    /// # Errors
+    /// [`DriverError`]; what was handed over until then does not count.
+    fn load_sessions(
+        &self,
+        since_unix_secs: u64,
+        take: &mut dyn FnMut(Record),
+    ) -> Result<(), DriverError>;
+
+    /// The position behind the last record of a journal that was applied; nothing if none was.
+    ///
+    /// # Errors
+    /// [`DriverError`]
+    fn applied(&self, journal: u64) -> Result<Option<u64>, DriverError>;
+
+    /// Adds up a batch, and notes its end as the position that was applied, both or neither.
+    ///
+    /// A batch that does not begin where the last one ended was applied before, at least in part; it
+    /// is refused with [`DriverError::OutOfOrder`] and changes nothing.
+    ///
+    /// # Errors
+    /// [`DriverError`]; if it is transient, the same batch comes again.
+    fn apply(&self, batch: &Batch) -> Result<(), DriverError>;
+
+    /// Writes changes, all or none.
+    ///
+    /// # Errors
+    /// [`DriverError`]
+    fn change(&self, changes: &[Change]) -> Result<(), DriverError>;
+
+    /// What was added up for a user, or for a torrent, or for a user in a torrent.
+    ///
+    /// # Errors
+    /// [`DriverError`]
+    fn totals(&self, of: Totals) -> Result<skep_engine::ledger::Sums, DriverError>;
+
+    /// Tells whether the storage answers.
+    ///
+    /// # Errors
+    /// [`DriverError`] if it does not.
+    fn ping(&self) -> Result<(), DriverError>;
+}

@@ -1,0 +1,25 @@
+//! Accounts of a private tracker: from announces of members to records that outlive the process.
+//!
+//! How an announce is counted is known to the engine's ledger, how records are kept to the store.
+
+use std::net::SocketAddr;
+
+use skep_engine::ledger::Delta;
+
+/// What becomes of deltas once they are counted.
+pub trait DeltaSink: Send + Sync {
+    /// Takes a delta of a client at `endpoint`, in the order in which deltas of a session were made:
+    /// called while the shard is locked. Returns its position in the journal, nothing if it was lost
+    /// because there is no room; that is counted and told by the sink.
+    ///
+    /// # Cost
+    /// No system call but to wake a writer that sleeps, and no waiting.
+    fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64>;
+
+    /// Whether a reply to this delta must wait until it is on the disk.
+    fn wants_durable(&self, delta: &Delta) -> bool;
+
+    /// Waits until a record, and all before it, are on the disk. Returns whether they are: after a
+    /// while, or if the disk takes nothing, it gives up.
+    fn wait_durable(&self, position: u64) -> bool;
+}
