@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
@@ -75,6 +76,8 @@ fn resident(count: u32) -> (u64, u64) {
 fn open(to: SocketAddr, number: u32) -> TcpStream {
     let from = Ipv4Addr::new(127, 1, 0, (number / 10_000 + 1) as u8);
     let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // A reset at the end leaves no port waiting, which the next tracker's browsers need.
+    stream.set_linger(Some(Duration::ZERO)).unwrap();
     stream.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     stream.connect(&to.into()).unwrap();
     let mut stream = TcpStream::from(stream);
