@@ -9,6 +9,7 @@
 pub mod driver;
 mod journal;
 mod list;
+mod record;
 mod watch;
 
 pub use journal::{
@@ -20,4 +21,5 @@ pub use list::{
     Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
     PROBLEMS_KEPT_MAX, Skipped, open_list,
 };
+pub use record::{ENCODED_BYTES_MAX, Encoded, RecordError};
 pub use watch::{Look, Watched};
