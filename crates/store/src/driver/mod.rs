@@ -45,7 +45,7 @@ pub trait Conn: Send + Sync {
     /// [`DriverError`]; what was handed over until then does not count.
     fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError>;
 
-    /// Hands over sessions that were heard of at or after a time, so that they go on.
+    /// Hands over sessions that were heard of at or after a time, the latest first, so that they go on.
     ///
     /// # Errors
     /// [`DriverError`]; what was handed over until then does not count.

@@ -2,9 +2,26 @@
 //!
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
+mod keeping;
+mod refused;
+mod restore;
+mod sink;
+mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod writer;
+
 use std::net::SocketAddr;
 
 use skep_engine::ledger::Delta;
+
+pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
+pub use self::refused::{REFUSED_FILE, RefusedFile};
+pub use self::restore::{Remembered, Restored};
+pub use self::sink::JournalSink;
+pub use self::status::{Counts, Loss, Status};
+pub use self::watch::Watch;
 
 /// What becomes of deltas once they are counted.
 pub trait DeltaSink: Send + Sync {
