@@ -20,6 +20,7 @@ use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
+use crate::builder::Extras;
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -127,11 +128,24 @@ type UnixSockets = ();
 /// # Errors
 /// What keeps it from starting. Nothing is left open then.
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
+    start_with(loaded, Extras::default(), log)
+}
+
+/// Starts the tracker with drivers and gates of one's own, as [`start`] does without.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    loaded: Loaded,
+    extras: Extras,
+    log: Option<LogControl>,
+) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let (mut first_policy, sizes) = policy::load(&config, &seed)?;
+    first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
@@ -149,6 +163,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
     let gauges = Arc::new(Gauges::default());
+    gauges.set_own_gates(extras.gates);
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
     let shutdown = Shutdown::default();

@@ -13,6 +13,7 @@ mod http_limits;
 mod intervals;
 mod lifecycle;
 mod memory;
+mod own_gates;
 mod pages;
 mod proxy;
 mod robustness;
