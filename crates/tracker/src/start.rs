@@ -108,6 +108,7 @@ pub struct Running {
     bound: Bound,
     clock: Clock,
     store: Arc<dyn PeerStore>,
+    site: Arc<crate::site::Site>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -131,7 +132,8 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let books = Arc::new(crate::site::Site::new(&seed, &clock));
+    let (first_policy, sizes) = policy::load(&config, &seed, &books)?;
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
@@ -164,6 +166,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
+        site: books.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -190,7 +193,16 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        site: books,
+        reloader,
+        admin,
+        workers,
+        _unix_sockets: unix_sockets,
+    })
 }
 
 impl Running {
@@ -210,6 +222,12 @@ impl Running {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn PeerStore> {
         &self.store
+    }
+
+    /// What the site tells: torrents, and users where there are any.
+    #[must_use]
+    pub const fn site(&self) -> &Arc<crate::site::Site> {
+        &self.site
     }
 
     /// What is counted.

@@ -61,9 +61,7 @@ impl Books {
         if let Some(conn) = &self.conn {
             conn.change(&changes)?;
         }
-        for change in changes {
-            self.site.apply(change);
-        }
+        self.site.apply_all(changes);
         Ok(())
     }
 }

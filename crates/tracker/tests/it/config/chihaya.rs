@@ -54,11 +54,21 @@ fn chihaya_file_of_2014_is_understood() {
 }
 
 #[test]
+fn private_chihaya_file_makes_a_private_tracker() {
+    let bench = Bench::new();
+    bench.write("config.json", &CHIHAYA.replace("_enabled\": false", "_enabled\": true"));
+    let run = bench.skep(&["check", "-config", "config.json"], &[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let line = "mode = \"private\"  # file config.json, key private_enabled\n";
+    assert!(run.stdout.contains(line), "{}", run.stdout);
+}
+
+#[test]
 fn chihaya_file_that_cannot_be_served_says_why() {
     let bench = Bench::new();
     bench.write(
         "bad.json",
-        r#"{"addr": "tracker.example:80", "private_enabled": true, "announce": "soon", "min_announce": "20h",
+        r#"{"addr": "tracker.example:80", "private_enabled": 1, "announce": "soon", "min_announce": "20h",
             "default_num_want": "many", "client_whitelist_enabled": true}"#,
     );
     let run = bench.skep(&["-config", "bad.json"], &[]);
@@ -68,7 +78,7 @@ fn chihaya_file_that_cannot_be_served_says_why() {
   addr = \"tracker.example:80\" (file bad.json): must be an IP address and a port, or a port alone
   announce = \"soon\" (file bad.json): must be a duration such as \"30m\" or \"1h30m\"
   client_whitelist = [] (file bad.json): must name a client, or nobody is served
-  private_enabled = true (file bad.json): must be false, since private mode is not in this build
+  private_enabled = 1 (file bad.json): must be true or false
   announce.interval_min_secs = 72000 (file bad.json, key min_announce): must be a whole number from 1 to 32400
   announce.peers_default = \"many\" (file bad.json, key default_num_want): must be a whole number from 0 to 1000
 "
