@@ -9,9 +9,9 @@
 pub mod driver;
 mod journal;
 mod list;
+mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod record;
 mod watch;
 
 pub use journal::{
