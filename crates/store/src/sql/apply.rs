@@ -151,6 +151,7 @@ fn sessions<S: Server>(batch: &Batch) -> Bulk<'_> {
         numbers(|record| Some(record.delta.session.peer_key.into())),
         bits(|record| record.delta.session.counters.uploaded_bytes),
         bits(|record| record.delta.session.counters.downloaded_bytes),
+        bits(|record| record.delta.session.corrupt_bytes),
         numbers(|record| Some(record.delta.session.family as u64)),
         flags(|record| record.delta.session.seeds),
         flags(|record| record.delta.session.open),

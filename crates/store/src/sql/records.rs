@@ -31,6 +31,9 @@ pub(super) const SUMS: &[&str] = &[
     "credited_downloaded_bytes",
     "held_uploaded_bytes",
     "held_downloaded_bytes",
+    "settled_uploaded_bytes",
+    "settled_downloaded_bytes",
+    "corrupt_bytes",
     "seeding_secs",
     "leeching_secs",
     "active_secs",
@@ -120,6 +123,7 @@ pub(super) const SESSIONS: Table = Table {
         "peer_key",
         "uploaded_bytes",
         "downloaded_bytes",
+        "corrupt_bytes",
         "family",
         "seeds",
         "open",
@@ -311,7 +315,7 @@ impl Cells<'_> {
 
     pub(super) fn session(&self) -> Result<Record, DriverError> {
         let families = [Family::Ipv4, Family::Ipv6, Family::Webrtc];
-        let family = self.id(6)?;
+        let family = self.id(7)?;
         let family = families.into_iter().find(|known| *known as u32 == family);
         let state = SessionState {
             user: UserId(self.id(0)?),
@@ -319,15 +323,16 @@ impl Cells<'_> {
             peer_id: PeerId(self.digits(2)?),
             peer_key: self.id(3)?,
             counters: Traffic { uploaded_bytes: self.bits(4)?, downloaded_bytes: self.bits(5)? },
-            family: family.ok_or_else(|| self.wrong(6, "0, 1 or 2"))?,
-            seeds: self.flag(7, false)?,
-            open: self.flag(8, false)?,
-            pass_counted: self.flag(9, false)?,
+            corrupt_bytes: self.bits(6)?,
+            family: family.ok_or_else(|| self.wrong(7, "0, 1 or 2"))?,
+            seeds: self.flag(8, false)?,
+            open: self.flag(9, false)?,
+            pass_counted: self.flag(10, false)?,
         };
-        let address = self.parsed::<std::net::IpAddr>(10, "an address")?;
-        let port = self.parsed::<u16>(11, "a number from 0 to 65535")?;
+        let address = self.parsed::<std::net::IpAddr>(11, "an address")?;
+        let port = self.parsed::<u16>(12, "a number from 0 to 65535")?;
         let endpoint = address.zip(port).map(Into::into);
-        Ok(Record::of_session(state, self.big(12)?.unwrap_or_default(), endpoint))
+        Ok(Record::of_session(state, self.big(13)?.unwrap_or_default(), endpoint))
     }
 
     /// Sums whose columns are the row's last ones.
@@ -342,16 +347,18 @@ impl Cells<'_> {
             raw: traffic(0)?,
             credited: traffic(2)?,
             held: traffic(4)?,
-            seeding_secs: number(6)?,
-            leeching_secs: number(7)?,
-            active_secs: number(8)?,
-            completions: number(9)?,
+            settled: traffic(6)?,
+            corrupt_bytes: number(8)?,
+            seeding_secs: number(9)?,
+            leeching_secs: number(10)?,
+            active_secs: number(11)?,
+            completions: number(12)?,
         })
     }
 }
 
 /// Sums in the order of [`SUMS`].
-pub(super) const fn numbers(sums: &Sums) -> [u64; 10] {
+pub(super) const fn numbers(sums: &Sums) -> [u64; 13] {
     [
         sums.raw.uploaded_bytes,
         sums.raw.downloaded_bytes,
@@ -359,6 +366,9 @@ pub(super) const fn numbers(sums: &Sums) -> [u64; 10] {
         sums.credited.downloaded_bytes,
         sums.held.uploaded_bytes,
         sums.held.downloaded_bytes,
+        sums.settled.uploaded_bytes,
+        sums.settled.downloaded_bytes,
+        sums.corrupt_bytes,
         sums.seeding_secs,
         sums.leeching_secs,
         sums.active_secs,

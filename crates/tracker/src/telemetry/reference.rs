@@ -83,6 +83,7 @@ const GATES_HEAD: &str = "\
 Generated from `crates/engine/src/gate/mod.rs` by a test; do not edit.
 
 An announce passes every gate in this order before a swarm hears of it; the first refusal is the answer.
+Gates of a program of one's own (see [own-driver.md](../guide/own-driver.md)) are asked after these; `--help` of that program tells them.
 Refusals are counted in `skep_traffic_errors_total` under the label `kind`.
 
 | Order | Gate | What it does | Refusals |

@@ -58,6 +58,7 @@ fn record(user: u32, torrent: u32, bytes: u64) -> Record {
         peer_id: PeerId(peer_id),
         peer_key: 0,
         counters: Traffic::default(),
+        corrupt_bytes: 0,
         family: Default::default(),
         seeds: false,
         open: true,
