@@ -115,7 +115,12 @@ impl<S: Server> Link<S> {
     /// matter of time.
     fn not_connected(&self, error: sqlx::Error) -> DriverError {
         let (name, place) = (S::NAME, &self.place);
-        let tls = matches!(error, sqlx::Error::Tls(_));
+        let tls = match &error {
+            sqlx::Error::Tls(_) => true,
+            // What the other side of a handshake sent was not accepted.
+            sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        };
         match S::fault(error) {
             DriverError::Unavailable(text) if tls => {
                 DriverError::Settings(format!("{name} at {place}: {text}"))
@@ -139,10 +144,11 @@ impl<S: Server> Drop for Link<S> {
             return;
         }
         let idle = std::mem::take(self.idle.get_mut());
-        let _left = self.runtime.block_on(timeout(CLOSE_LIMIT, async {
+        let leave = async {
             for connection in idle {
                 let _closed = connection.close().await;
             }
-        }));
+        };
+        let _left = self.runtime.block_on(async { timeout(CLOSE_LIMIT, leave).await });
     }
 }

@@ -12,6 +12,7 @@ mod full;
 mod kill;
 #[cfg(unix)]
 #[path = "../servers/mod.rs"]
+#[allow(dead_code, reason = "benchmarks need more of it")]
 mod servers;
 
 use skep_store::{Journal, JournalSettings};

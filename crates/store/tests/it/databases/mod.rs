@@ -6,6 +6,7 @@ mod battery;
 mod faults;
 mod locks;
 mod site;
+mod tls;
 
 use skep_engine::ledger::{SessionState, Traffic};
 use skep_engine::site::{TorrentId, UserId};
