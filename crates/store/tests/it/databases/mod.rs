@@ -4,6 +4,7 @@
 
 mod battery;
 mod faults;
+mod lifetime;
 mod locks;
 mod site;
 mod tls;
