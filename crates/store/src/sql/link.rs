@@ -71,7 +71,10 @@ impl<S: Server> Link<S> {
         limit: Duration,
         work: impl AsyncFnOnce(&mut S) -> Result<T, Fault>,
     ) -> Result<T, DriverError> {
-        self.runtime.as_ref().expect("only drop takes it").block_on(async {
+        let Some(runtime) = &self.runtime else {
+            return Err(DriverError::Unavailable("it was closed".into()));
+        };
+        runtime.block_on(async {
             let late = |_| self.silent(limit);
             let _place = match timeout(limit, self.places.acquire()).await.map_err(late)? {
                 Ok(place) => place,
