@@ -20,8 +20,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A shell that starts and kills a server when told, and clears up when nobody can tell it any more:
 /// the kernel closes its input however the test ends. Children outlive a killed parent for a moment,
-/// in which no other server could be started on their files.
+/// in which no other server could be started on their files. The kernel hangs up on whom nobody minds
+/// while one of them is frozen.
 const KEEPER: &str = r#"
+trap '' HUP INT TERM
 folder=$1 log=$2 pid=; shift 2
 end() {
     test "$pid" || return
