@@ -11,6 +11,7 @@ pub mod beps;
 pub mod bind;
 mod builder;
 pub mod cli;
+pub mod compat;
 pub mod config;
 pub mod doctor;
 pub mod driver;

@@ -132,6 +132,7 @@ fn banner(config: &Config, bound: &Bound) -> Banner {
         detects_tls: config.listen.tls == TlsOnHttp::Detect,
         http_unix: bound.http_unix.clone(),
         admin: bound.admin.clone(),
+        chihaya: bound.chihaya.clone(),
         ipv6: doctor::has_ipv6(),
     }
 }

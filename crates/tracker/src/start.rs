@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
-use skep_engine::gate::RateTable;
+use skep_engine::gate::{OwnGates, RateTable};
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
@@ -21,6 +22,7 @@ use crate::admin::{self, AdminState};
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
+use crate::compat::chihaya::{self, Chihaya};
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -29,7 +31,7 @@ use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
 use crate::pages::Site;
-use crate::policy;
+use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
@@ -38,6 +40,7 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
+use crate::site::{self, Books, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -62,6 +65,9 @@ pub enum StartError {
     #[cfg(unix)]
     #[error(transparent)]
     BindUnix(#[from] UnixBindError),
+    /// What the configuration says of a site cannot be put in force.
+    #[error("cannot put clients of the configuration in force: {0}")]
+    Change(#[from] ChangeError),
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
@@ -94,6 +100,8 @@ pub struct Bound {
     pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Addresses of the routes of Chihaya.
+    pub chihaya: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
     pub left_out: Vec<SocketAddr>,
     /// The smallest receive buffer that a UDP socket got.
@@ -102,6 +110,13 @@ pub struct Bound {
     pub workers: usize,
     /// HTTP connections for which there is room.
     pub http_connections_max: usize,
+}
+
+impl Bound {
+    /// Runtimes of so many workers, of other listeners, and the one that waits for signals.
+    const fn runtimes(&self, workers: usize) -> usize {
+        workers + self.admin.len() + self.chihaya.len() + 1
+    }
 }
 
 /// A tracker that answers.
@@ -151,21 +166,16 @@ pub fn start_with(
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
     let unix_sockets = bind_unix(&config)?;
-    let mut bound = bound(&sockets).map_err(StartError::Socket)?;
-    // One runtime waits for signals.
+    let mut bound = bound(&config, &sockets).map_err(StartError::Socket)?;
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible = connections_possible(count + bound.admin.len() + 1, unix_files);
-    let limits = http_limits(&config, possible);
-    bound.http_unix.clone_from(&config.listen.http_unix);
+    let limits = http_limits(&config, connections_possible(bound.runtimes(count), unix_files));
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
-    let gauges = Arc::new(Gauges::default());
-    gauges.set_own_gates(extras.gates);
-    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
-    gauges.set_reload(true, clock.unix_secs_at_start());
+    let books = books(&config, &seed)?;
+    let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
@@ -203,6 +213,7 @@ pub fn start_with(
     add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
+    parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
     Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
@@ -351,6 +362,40 @@ impl Parts<'_> {
         Ok(())
     }
 
+    fn spawn_chihaya(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        admin: &Arc<AdminState>,
+        books: &Arc<Books>,
+    ) -> Result<(), StartError> {
+        let Shared { store, clock, .. } = self.shared.clone();
+        let Config { mode, compat, .. } = self.config;
+        let token = compat.chihaya_token.expose();
+        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
+        let chihaya = Arc::new(chihaya);
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let router = chihaya::router(chihaya.clone());
+            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_routes(
+        &mut self,
+        name: String,
+        what: &'static str,
+        listener: TcpListener,
+        router: Router,
+    ) -> Result<(), StartError> {
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn(name, move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(admin::serve_router(what, listener, router, async move {
+                shutdown.wait().await;
+            }))
+        })
+    }
+
     fn spawn_keepers(
         &mut self,
         reloader: &Arc<Reloader>,
@@ -385,6 +430,21 @@ impl Parts<'_> {
         tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
+}
+
+/// What the site told so far.
+fn books(config: &Config, seed: &Seed) -> Result<Arc<Books>, StartError> {
+    let books = Arc::new(Books::new(Arc::new(site::Site::new(seed)), None));
+    chihaya::begin(&books, &config.compat)?;
+    Ok(books)
+}
+
+fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
+    let gauges = Gauges::default();
+    gauges.set_own_gates(own_gates);
+    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+    gauges.set_reload(true, clock.unix_secs_at_start());
+    Arc::new(gauges)
 }
 
 /// The certificate, if any listener needs one.
@@ -494,7 +554,7 @@ fn connections_possible(runtimes: usize, others: u64) -> usize {
     }
 }
 
-fn bound(sockets: &Sockets) -> io::Result<Bound> {
+fn bound(config: &Config, sockets: &Sockets) -> io::Result<Bound> {
     type Addresses = io::Result<Vec<SocketAddr>>;
     let of = |listeners: &[TcpListener]| -> Addresses {
         listeners.iter().map(TcpListener::local_addr).collect()
@@ -505,9 +565,10 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
         https: first(&sockets.https)?,
-        http_unix: Vec::new(),
+        http_unix: config.listen.http_unix.clone(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
+        chihaya: of(&sockets.chihaya)?,
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
         workers: sockets.udp.len(),

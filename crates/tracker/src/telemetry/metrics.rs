@@ -135,6 +135,9 @@ impl Metrics {
             overview.websocket_connections += worker.websocket_connections.get();
             for (sums, (_, of_worker)) in overview.transports.iter_mut().zip(TRANSPORTS) {
                 for traffic in of_worker(worker) {
+                    overview.announces += traffic.requests[Action::Announce as usize].get();
+                    overview.scrapes += traffic.requests[Action::Scrape as usize].get();
+                    overview.sent_bytes += traffic.sent_bytes.get();
                     sums.requests += total(&traffic.requests);
                     sums.answers += total(&traffic.answers);
                     sums.errors += total(&traffic.decode_errors)
@@ -165,6 +168,12 @@ pub struct Overview {
     pub kernel_drops: u64,
     /// WebSocket connections of browsers that are open now.
     pub websocket_connections: u64,
+    /// Announces understood.
+    pub announces: u64,
+    /// Scrapes understood.
+    pub scrapes: u64,
+    /// Payload bytes out.
+    pub sent_bytes: u64,
     /// Traffic of UDP, of HTTP and of WebSocket.
     pub transports: [TransportSums; TRANSPORTS.len()],
 }
