@@ -9,6 +9,8 @@
 pub mod driver;
 mod journal;
 mod list;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 
 pub use journal::{
