@@ -2,6 +2,8 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod routes;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::{OwnGates, RateTable};
@@ -22,7 +23,7 @@ use crate::admin::{self, AdminState};
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
-use crate::compat::chihaya::{self, Chihaya};
+use crate::compat::chihaya;
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -360,40 +361,6 @@ impl Parts<'_> {
             })?;
         }
         Ok(())
-    }
-
-    fn spawn_chihaya(
-        &mut self,
-        listeners: Vec<TcpListener>,
-        admin: &Arc<AdminState>,
-        books: &Arc<Books>,
-    ) -> Result<(), StartError> {
-        let Shared { store, clock, .. } = self.shared.clone();
-        let Config { mode, compat, .. } = self.config;
-        let token = compat.chihaya_token.expose();
-        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
-        let chihaya = Arc::new(chihaya);
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let router = chihaya::router(chihaya.clone());
-            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
-        }
-        Ok(())
-    }
-
-    fn spawn_routes(
-        &mut self,
-        name: String,
-        what: &'static str,
-        listener: TcpListener,
-        router: Router,
-    ) -> Result<(), StartError> {
-        let shutdown = self.shared.shutdown.clone();
-        self.spawn(name, move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(admin::serve_router(what, listener, router, async move {
-                shutdown.wait().await;
-            }))
-        })
     }
 
     fn spawn_keepers(
