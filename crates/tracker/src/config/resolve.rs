@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod accounts;
 mod external;
 mod interval;
 mod transport;
@@ -172,6 +173,7 @@ impl Settings {
     /// Moves values that nobody chose, or that are only too low, along with what was chosen.
     fn follow(&mut self) {
         self.follow_interval();
+        self.follow_storage();
         let peers_max = self.integer("announce.peers_max");
         if self.is_default("announce.peers_default")
             && self.integer("announce.peers_default") > peers_max
@@ -202,6 +204,7 @@ impl Settings {
         self.check_unix_sockets();
         self.check_overlaps();
         self.check_udp_count();
+        self.check_storage();
         self.warn_of_secret();
     }
 
@@ -346,6 +349,9 @@ impl Settings {
                 protocol: self.networks("proxy.protocol"),
                 protocol_udp: self.networks("proxy.protocol_udp"),
             },
+            storage: self.storage(),
+            journal: self.journal(),
+            accounts: self.accounts(),
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
     }
@@ -460,6 +466,10 @@ impl Settings {
 
     fn is_default(&self, key: &str) -> bool {
         self.slot(key).origin == Origin::Default
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (&'static str, &Origin)> {
+        OPTIONS.iter().zip(&self.slots).map(|(option, slot)| (option.key, &slot.origin))
     }
 
     fn are_sound(&self, keys: &[&str]) -> bool {
