@@ -10,6 +10,8 @@ pub mod driver;
 mod journal;
 mod list;
 mod record;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 
 pub use journal::{

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use skep_engine::Tick;
 use skep_engine::ledger::{
-    Delta, Family, SPENT_MAX, Scope, SessionState, Spent, TorrentId, Traffic, UserId,
+    Delta, Family, SPENT_MAX, Scope, SessionState, Spent, TorrentId, Traffic, UserId, Verdict,
 };
 use skep_proto::PeerId;
 
@@ -17,9 +17,11 @@ use crate::driver::Record;
 ///
 /// # Units
 /// Bytes.
-pub const ENCODED_BYTES_MAX: usize = 192;
+pub const ENCODED_BYTES_MAX: usize = 208;
 
 const VERSION: u8 = 1;
+
+// Three bytes of flags: what is true, how it is written, and what is rare.
 
 const SEEDS: u8 = 1 << 0;
 const OPEN: u8 = 1 << 1;
@@ -39,8 +41,13 @@ const LEFT_KNOWN: u8 = 1 << 6;
 /// Bytes are worth something else than they are; else what they are worth is left out.
 const CREDITED_APART: u8 = 1 << 7;
 
-/// Version, flags, peer id, its key, five short numbers, eight long ones, two budgets, an endpoint.
-const LONGEST_BYTES: usize = 1 + 2 + 20 + 4 + 5 * 5 + 8 * 10 + 2 * (1 + 5 + 10) + 18;
+const VERDICT_RELEASED: u8 = 1;
+const VERDICT_DENIED: u8 = 2;
+/// There are bytes that were thrown away; else both counts of them are left out.
+const CORRUPT: u8 = 1 << 2;
+
+/// Version, flags, peer id, its key, five short numbers, ten long ones, two budgets, an endpoint.
+const LONGEST_BYTES: usize = 1 + 3 + 20 + 4 + 5 * 5 + 10 * 10 + 2 * (1 + 5 + 10) + 18;
 const _: () = assert!(LONGEST_BYTES <= ENCODED_BYTES_MAX && SPENT_MAX == 2);
 
 /// Why bytes are no record.
@@ -100,8 +107,8 @@ impl Encoded {
 }
 
 impl Record {
-    /// Writes the record as bytes. The delta's own time is left out, and of an IPv6 endpoint all but
-    /// address and port.
+    /// Writes the record as bytes. The delta's own time and what is not to be remembered are
+    /// left out, and of an IPv6 endpoint all but address and port.
     ///
     /// # Cost
     /// No allocation.
@@ -122,7 +129,14 @@ impl Record {
             | flag(LEFT_KNOWN, delta.left_bytes.is_some())
             | flag(CREDITED_APART, apart);
         let mut out = Encoded { bytes: [0; ENCODED_BYTES_MAX], length: 0 };
-        out.push(&[VERSION, flags(delta), form]);
+        let verdict = match delta.verdict {
+            None => 0,
+            Some(Verdict::Released) => VERDICT_RELEASED,
+            Some(Verdict::Denied) => VERDICT_DENIED,
+        };
+        let corrupt = (session.corrupt_bytes, delta.corrupt_bytes) != (0, 0);
+        let more = verdict | flag(CORRUPT, corrupt);
+        out.push(&[VERSION, flags(delta), form, more]);
         out.push(&session.peer_id.0);
         out.push(&session.peer_key.to_le_bytes());
         out.push_number(session.user.0.into());
@@ -132,6 +146,10 @@ impl Record {
         out.push_traffic(delta.raw);
         if apart {
             out.push_traffic(delta.credited);
+        }
+        if corrupt {
+            out.push_number(session.corrupt_bytes);
+            out.push_number(delta.corrupt_bytes);
         }
         if let Some(left_bytes) = delta.left_bytes {
             out.push_number(left_bytes);
@@ -168,13 +186,14 @@ impl Record {
             VERSION => {}
             other => return Err(RecordError::Version(other)),
         }
-        let (flags, form) = (input.byte()?, input.byte()?);
+        let [flags, form, more] = input.array()?;
         let peer_id = PeerId(input.array()?);
         let peer_key = u32::from_le_bytes(input.array()?);
         let (user, torrent) = (UserId(input.short()?), TorrentId(input.short()?));
         let at_unix_secs = input.number()?;
         let (counters, raw) = (input.traffic()?, input.traffic()?);
         let credited = if form & CREDITED_APART != 0 { input.credited(raw)? } else { raw };
+        let (of_session, corrupt_bytes) = input.corrupt(more & CORRUPT != 0)?;
         let left_bytes = if form & LEFT_KNOWN != 0 { Some(input.number()?) } else { None };
         let (seeding_secs, leeching_secs) = (input.short()?, input.short()?);
         let active_secs = input.short()?;
@@ -190,6 +209,7 @@ impl Record {
             peer_id,
             peer_key,
             counters,
+            corrupt_bytes: of_session,
             family: family(form & FAMILY)?,
             seeds: is(SEEDS),
             open: is(OPEN),
@@ -200,6 +220,7 @@ impl Record {
             at: Tick(0),
             raw,
             credited,
+            corrupt_bytes,
             left_bytes,
             seeding_secs,
             leeching_secs,
@@ -210,6 +231,8 @@ impl Record {
             completed: is(COMPLETED),
             reset: is(RESET),
             held: is(HELD),
+            verdict: verdict(more & !CORRUPT)?,
+            downloads: 0,
         };
         Ok(Self { at_unix_secs, endpoint, delta })
     }
@@ -236,6 +259,15 @@ fn family(number: u8) -> Result<Family, RecordError> {
         0 => Ok(Family::Ipv4),
         1 => Ok(Family::Ipv6),
         2 => Ok(Family::Webrtc),
+        _ => Err(RecordError::Flags),
+    }
+}
+
+fn verdict(number: u8) -> Result<Option<Verdict>, RecordError> {
+    match number {
+        0 => Ok(None),
+        VERDICT_RELEASED => Ok(Some(Verdict::Released)),
+        VERDICT_DENIED => Ok(Some(Verdict::Denied)),
         _ => Err(RecordError::Flags),
     }
 }
@@ -292,6 +324,15 @@ impl Input<'_> {
         if credited == raw { Err(RecordError::Flags) } else { Ok(credited) }
     }
 
+    /// Bytes thrown away, of the session in all and since its last record.
+    fn corrupt(&mut self, is_there: bool) -> Result<(u64, u64), RecordError> {
+        if !is_there {
+            return Ok((0, 0));
+        }
+        let corrupt = (self.number()?, self.number()?);
+        if corrupt == (0, 0) { Err(RecordError::Flags) } else { Ok(corrupt) }
+    }
+
     fn spent(&mut self, count: usize) -> Result<[Spent; SPENT_MAX], RecordError> {
         let mut spent = [Spent::default(); SPENT_MAX];
         for place in spent.get_mut(..count).ok_or(RecordError::Flags)? {
@@ -330,6 +371,7 @@ mod tests {
             peer_id: PeerId(*b"-XX0001-abcdefghijkl"),
             peer_key: 0x0403_0201,
             counters: traffic(1000, 0),
+            corrupt_bytes: 0,
             family: Family::Ipv6,
             seeds: true,
             open: true,
@@ -340,6 +382,7 @@ mod tests {
             at: Tick(0),
             raw: traffic(129, 0),
             credited: traffic(129, 0),
+            corrupt_bytes: 0,
             left_bytes: None,
             seeding_secs: 1800,
             leeching_secs: 0,
@@ -350,6 +393,8 @@ mod tests {
             completed: false,
             reset: false,
             held: false,
+            verdict: None,
+            downloads: 0,
         };
         Record { at_unix_secs: 1_700_000_000, endpoint: None, delta }
     }
@@ -361,6 +406,7 @@ mod tests {
             torrent: TorrentId(u32::MAX),
             user: UserId(u32::MAX),
             counters: traffic(all, all),
+            corrupt_bytes: all,
             family: Family::Webrtc,
             pass_counted: true,
             ..delta.session
@@ -375,6 +421,7 @@ mod tests {
         ];
         (delta.began, delta.ended, delta.completed) = (true, true, true);
         (delta.reset, delta.held) = (true, true);
+        (delta.corrupt_bytes, delta.verdict) = (all, Some(Verdict::Denied));
         let endpoint = Some("[2001:db8::1]:6881".parse().unwrap());
         Record { at_unix_secs: all, endpoint, delta }
     }
@@ -387,14 +434,14 @@ mod tests {
     fn records_have_these_bytes() {
         let id = "2d5858303030312d6162636465666768696a6b6c";
         let plain = hex(&plain().encode());
-        assert_eq!(plain, format!("010301{id}01020304ac020280e2cfaa06e80700810100880e00880e"));
+        assert_eq!(plain, format!("01030100{id}01020304ac020280e2cfaa06e80700810100880e00880e"));
         let long = "ffffffffffffffffff01";
         let short = "ffffffff0f";
         let full = hex(&full().encode());
         assert_eq!(
             full,
             format!(
-                "01ffea{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00{long}\
+                "01ffea06{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00{long}{long}{long}\
                  {short}{short}{short}05{short}{long}0001{long}\
                  20010db8000000000000000000000001e11a"
             )
@@ -440,9 +487,11 @@ mod tests {
         assert_eq!(with(2, 0b11), RecordError::Flags, "no family");
         assert_eq!(with(2, 0b1101), RecordError::Flags, "no kind of endpoint");
         assert_eq!(with(2, 0b11_0001), RecordError::Flags, "three budgets");
-        assert_eq!(with(28, 0), RecordError::Number, "a number that could be shorter");
+        assert_eq!(with(3, 3), RecordError::Flags, "no verdict");
+        assert_eq!(with(3, 8), RecordError::Flags, "no such flag");
+        assert_eq!(with(29, 0), RecordError::Number, "a number that could be shorter");
         let mut bytes = full().encode().to_vec();
-        bytes[31] = 0x10;
+        bytes[32] = 0x10;
         assert_eq!(Record::decode(&bytes), Err(RecordError::Number), "a user above 32 bits");
     }
 }

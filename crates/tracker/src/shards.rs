@@ -122,6 +122,13 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Calls `visit` with every peer.
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>);
 
+    /// Calls `visit` with every peer of one torrent, and returns its counts without WebRTC peers and
+    /// those of WebRTC peers; nothing if nobody knows it.
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)>;
+
+    /// Drops one torrent, and returns whether it was there.
+    fn remove(&self, info_hash: &InfoHash) -> bool;
+
     /// Drops every torrent that `keep` does not want. No announce waits for more than a step of it.
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool);
 
@@ -300,6 +307,16 @@ impl PeerStore for MemoryStore {
         for shard in &self.shards {
             shard.0.lock().for_each_peer(&mut *visit);
         }
+    }
+
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).look_hashed(hash, info_hash, visit)
+    }
+
+    fn remove(&self, info_hash: &InfoHash) -> bool {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).remove_hashed(hash, info_hash)
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {

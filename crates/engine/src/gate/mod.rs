@@ -5,12 +5,14 @@
 
 mod address;
 mod client;
+mod own;
 mod port;
 mod rate;
 mod torrent;
 
 pub use address::AddressRanges;
 pub use client::ClientPrefixes;
+pub use own::{OWN_GATES_MAX, OwnGate, OwnGates};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
@@ -56,10 +58,17 @@ pub enum Refusal<'a> {
     },
     /// Port 0, or a port that peers must not use.
     InvalidPort,
+    /// A gate of the operator's own program says no.
+    Own {
+        /// Which of them.
+        number: usize,
+        /// The text for the client.
+        text: &'a str,
+    },
 }
 
 impl<'a> Refusal<'a> {
-    /// Labels of all refusals, in the order of [`Refusal::index`].
+    /// Labels of all refusals but those of gates of one's own, in the order of [`Refusal::index`].
     pub const LABELS: [&'static str; 6] = [
         "invalid_ip",
         "address_denied",
@@ -69,7 +78,10 @@ impl<'a> Refusal<'a> {
         "port_not_allowed",
     ];
 
-    /// Position in [`Refusal::LABELS`], to count by.
+    /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
+    pub const COUNT: usize = Self::LABELS.len() + OWN_GATES_MAX;
+
+    /// Position in [`Refusal::LABELS`] or behind it, to count by.
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -79,6 +91,7 @@ impl<'a> Refusal<'a> {
             Self::Unregistered => 3,
             Self::Banned { .. } => 4,
             Self::InvalidPort => 5,
+            Self::Own { number, .. } => Self::LABELS.len() + number,
         }
     }
 
@@ -92,13 +105,14 @@ impl<'a> Refusal<'a> {
             Self::Unregistered => "Unregistered torrent",
             Self::Banned { text } => text,
             Self::InvalidPort => "invalid port",
+            Self::Own { text, .. } => text,
         }
     }
 
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::InvalidIp | Self::InvalidPort)
+        !matches!(self, Self::InvalidIp | Self::InvalidPort | Self::Own { .. })
     }
 }
 

@@ -103,27 +103,13 @@ fn delta(user: u32, uploaded_bytes: u64) -> Delta {
         peer_id: PeerId([7; 20]),
         peer_key: 0,
         counters: traffic,
+        corrupt_bytes: 0,
         family: Family::Ipv4,
         seeds: false,
         open: true,
         pass_counted: false,
     };
-    Delta {
-        session,
-        at: Tick(0),
-        raw: traffic,
-        credited: traffic,
-        left_bytes: None,
-        seeding_secs: 0,
-        leeching_secs: 0,
-        active_secs: 0,
-        spent: Default::default(),
-        began: false,
-        ended: false,
-        completed: false,
-        reset: false,
-        held: false,
-    }
+    Delta { raw: traffic, credited: traffic, ..Record::of_session(session, 0, None).delta }
 }
 
 struct Setup {

@@ -14,8 +14,8 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Accounts, Announce, Config, Http, Journal, Listen, Listeners, Log, Proxy, Scrape,
-    Storage, Swarm, TlsFiles, Websocket,
+    Access, Accounts, Announce, Compat, Config, Http, Journal, Listen, Listeners, Log, Proxy,
+    Scrape, Storage, Swarm, TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;

@@ -39,6 +39,8 @@ pub struct Config {
     pub access: Access,
     /// Reverse proxies.
     pub proxy: Proxy,
+    /// Words of other trackers.
+    pub compat: Compat,
     /// Where lasting things are kept.
     pub storage: Storage,
     /// What was counted, on its way there.
@@ -283,6 +285,19 @@ pub struct Proxy {
     pub protocol: Vec<IpNet>,
     /// Proxies that speak it over UDP.
     pub protocol_udp: Vec<IpNet>,
+}
+
+/// The `compat` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compat {
+    /// Where the routes of Chihaya are; nowhere when they are off.
+    pub chihaya: Listeners,
+    /// What sites must bring to use them, if anything.
+    pub chihaya_token: Secret,
+    /// Clients that the site has from the start, where its routes choose them.
+    pub chihaya_clients: Vec<String>,
+    /// Whether nothing that is downloaded counts.
+    pub chihaya_freeleech: bool,
 }
 
 /// The `storage` section.

@@ -5,6 +5,7 @@
 //! program once for each mistake.
 
 mod accounts;
+mod compat;
 mod external;
 mod interval;
 mod transport;
@@ -203,6 +204,7 @@ impl Settings {
         self.check_tls();
         self.check_unix_sockets();
         self.check_overlaps();
+        self.check_compat();
         self.check_udp_count();
         self.check_storage();
         self.warn_of_secret();
@@ -352,6 +354,7 @@ impl Settings {
             storage: self.storage(),
             journal: self.journal(),
             accounts: self.accounts(),
+            compat: self.compat(),
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
     }
@@ -430,7 +433,7 @@ impl Settings {
             torrents: self.word("access.torrents"),
             torrents_file: self.path("access.torrents_file"),
             torrents_deny_file: self.path("access.torrents_deny_file"),
-            clients_allow: self.texts("access.clients_allow"),
+            clients_allow: self.clients_of_config(),
             clients_deny: self.texts("access.clients_deny"),
             addresses_deny: self.networks("access.addresses_deny"),
             ports_reserved_deny: self.boolean("access.ports_reserved_deny"),
