@@ -471,8 +471,12 @@ impl Settings {
         self.slot(key).origin == Origin::Default
     }
 
-    fn slots(&self) -> impl Iterator<Item = (&'static str, &Origin)> {
-        OPTIONS.iter().zip(&self.slots).map(|(option, slot)| (option.key, &slot.origin))
+    /// Whether any option of a section has another value than its default.
+    fn is_section_set(&self, section: &str) -> bool {
+        let initial = Self::initial();
+        let slots = OPTIONS.iter().zip(self.slots.iter().zip(&initial.slots));
+        let mut of_section = slots.filter(|(option, _)| option.section_and_name().0 == section);
+        of_section.any(|(_, (slot, initial))| slot.value != initial.value)
     }
 
     fn are_sound(&self, keys: &[&str]) -> bool {

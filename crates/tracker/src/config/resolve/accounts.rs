@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Origin, Settings};
+use super::Settings;
 use crate::config::model::{Accounts, Journal, Storage};
 use crate::config::words::Mode;
 
@@ -63,12 +63,11 @@ impl Settings {
         if !named.is_empty() {
             return named;
         }
-        let says_something = self
-            .slots()
-            .any(|(key, origin)| key.starts_with("storage.") && *origin != Origin::Default);
         let wanted = match self.word::<Mode>("mode") {
             Mode::Public => false,
-            Mode::Registered => says_something || self.path("access.torrents_file").is_none(),
+            Mode::Registered => {
+                self.is_section_set("storage") || self.path("access.torrents_file").is_none()
+            }
         };
         if wanted { DRIVER_DEFAULT } else { DRIVER_NONE }.to_owned()
     }
