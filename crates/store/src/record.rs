@@ -17,11 +17,9 @@ use crate::driver::Record;
 ///
 /// # Units
 /// Bytes.
-pub const ENCODED_BYTES_MAX: usize = 208;
+pub const ENCODED_BYTES_MAX: usize = 256;
 
 const VERSION: u8 = 1;
-
-// Three bytes of flags: what is true, how it is written, and what is rare.
 
 const SEEDS: u8 = 1 << 0;
 const OPEN: u8 = 1 << 1;
@@ -41,10 +39,10 @@ const LEFT_KNOWN: u8 = 1 << 6;
 /// Bytes are worth something else than they are; else what they are worth is left out.
 const CREDITED_APART: u8 = 1 << 7;
 
-const VERDICT_RELEASED: u8 = 1;
-const VERDICT_DENIED: u8 = 2;
-/// There are bytes that were thrown away; else both counts of them are left out.
-const CORRUPT: u8 = 1 << 2;
+/// The client tells what it threw away.
+const CORRUPT_TOLD: u8 = 1 << 0;
+const RELEASED: u8 = 1 << 1;
+const DENIED: u8 = 1 << 2;
 
 /// Version, flags, peer id, its key, five short numbers, ten long ones, two budgets, an endpoint.
 const LONGEST_BYTES: usize = 1 + 3 + 20 + 4 + 5 * 5 + 10 * 10 + 2 * (1 + 5 + 10) + 18;
@@ -107,8 +105,8 @@ impl Encoded {
 }
 
 impl Record {
-    /// Writes the record as bytes. The delta's own time and what is not to be remembered are
-    /// left out, and of an IPv6 endpoint all but address and port.
+    /// Writes the record as bytes. The delta's own time and its downloads are left out, and of an IPv6
+    /// endpoint all but address and port.
     ///
     /// # Cost
     /// No allocation.
@@ -128,14 +126,11 @@ impl Record {
             | (spent.clone().count() as u8) << SPENT_SHIFT
             | flag(LEFT_KNOWN, delta.left_bytes.is_some())
             | flag(CREDITED_APART, apart);
+        let corrupt = session.corrupt_bytes != 0 || delta.corrupt_bytes != 0;
+        let more = flag(CORRUPT_TOLD, corrupt)
+            | flag(RELEASED, delta.verdict == Some(Verdict::Released))
+            | flag(DENIED, delta.verdict == Some(Verdict::Denied));
         let mut out = Encoded { bytes: [0; ENCODED_BYTES_MAX], length: 0 };
-        let verdict = match delta.verdict {
-            None => 0,
-            Some(Verdict::Released) => VERDICT_RELEASED,
-            Some(Verdict::Denied) => VERDICT_DENIED,
-        };
-        let corrupt = (session.corrupt_bytes, delta.corrupt_bytes) != (0, 0);
-        let more = verdict | flag(CORRUPT, corrupt);
         out.push(&[VERSION, flags(delta), form, more]);
         out.push(&session.peer_id.0);
         out.push(&session.peer_key.to_le_bytes());
@@ -186,14 +181,15 @@ impl Record {
             VERSION => {}
             other => return Err(RecordError::Version(other)),
         }
-        let [flags, form, more] = input.array()?;
+        let (flags, form, more) = (input.byte()?, input.byte()?, input.byte()?);
         let peer_id = PeerId(input.array()?);
         let peer_key = u32::from_le_bytes(input.array()?);
         let (user, torrent) = (UserId(input.short()?), TorrentId(input.short()?));
         let at_unix_secs = input.number()?;
         let (counters, raw) = (input.traffic()?, input.traffic()?);
         let credited = if form & CREDITED_APART != 0 { input.credited(raw)? } else { raw };
-        let (of_session, corrupt_bytes) = input.corrupt(more & CORRUPT != 0)?;
+        let corrupt = more & CORRUPT_TOLD != 0;
+        let (counter, corrupt_bytes) = if corrupt { input.corrupt()? } else { (0, 0) };
         let left_bytes = if form & LEFT_KNOWN != 0 { Some(input.number()?) } else { None };
         let (seeding_secs, leeching_secs) = (input.short()?, input.short()?);
         let active_secs = input.short()?;
@@ -209,7 +205,7 @@ impl Record {
             peer_id,
             peer_key,
             counters,
-            corrupt_bytes: of_session,
+            corrupt_bytes: counter,
             family: family(form & FAMILY)?,
             seeds: is(SEEDS),
             open: is(OPEN),
@@ -231,7 +227,7 @@ impl Record {
             completed: is(COMPLETED),
             reset: is(RESET),
             held: is(HELD),
-            verdict: verdict(more & !CORRUPT)?,
+            verdict: verdict(more)?,
             downloads: 0,
         };
         Ok(Self { at_unix_secs, endpoint, delta })
@@ -250,6 +246,15 @@ fn flags(delta: &Delta) -> u8 {
         | flag(HELD, delta.held)
 }
 
+fn verdict(more: u8) -> Result<Option<Verdict>, RecordError> {
+    match more & !CORRUPT_TOLD {
+        0 => Ok(None),
+        RELEASED => Ok(Some(Verdict::Released)),
+        DENIED => Ok(Some(Verdict::Denied)),
+        _ => Err(RecordError::Flags),
+    }
+}
+
 const fn flag(bit: u8, set: bool) -> u8 {
     if set { bit } else { 0 }
 }
@@ -259,15 +264,6 @@ fn family(number: u8) -> Result<Family, RecordError> {
         0 => Ok(Family::Ipv4),
         1 => Ok(Family::Ipv6),
         2 => Ok(Family::Webrtc),
-        _ => Err(RecordError::Flags),
-    }
-}
-
-fn verdict(number: u8) -> Result<Option<Verdict>, RecordError> {
-    match number {
-        0 => Ok(None),
-        VERDICT_RELEASED => Ok(Some(Verdict::Released)),
-        VERDICT_DENIED => Ok(Some(Verdict::Denied)),
         _ => Err(RecordError::Flags),
     }
 }
@@ -319,18 +315,15 @@ impl Input<'_> {
         Ok(Traffic { uploaded_bytes: self.number()?, downloaded_bytes: self.number()? })
     }
 
+    /// The client's counter of bytes that it threw away, and by how much it grew.
+    fn corrupt(&mut self) -> Result<(u64, u64), RecordError> {
+        let corrupt = (self.number()?, self.number()?);
+        if corrupt == (0, 0) { Err(RecordError::Flags) } else { Ok(corrupt) }
+    }
+
     fn credited(&mut self, raw: Traffic) -> Result<Traffic, RecordError> {
         let credited = self.traffic()?;
         if credited == raw { Err(RecordError::Flags) } else { Ok(credited) }
-    }
-
-    /// Bytes thrown away, of the session in all and since its last record.
-    fn corrupt(&mut self, is_there: bool) -> Result<(u64, u64), RecordError> {
-        if !is_there {
-            return Ok((0, 0));
-        }
-        let corrupt = (self.number()?, self.number()?);
-        if corrupt == (0, 0) { Err(RecordError::Flags) } else { Ok(corrupt) }
     }
 
     fn spent(&mut self, count: usize) -> Result<[Spent; SPENT_MAX], RecordError> {
@@ -421,7 +414,7 @@ mod tests {
         ];
         (delta.began, delta.ended, delta.completed) = (true, true, true);
         (delta.reset, delta.held) = (true, true);
-        (delta.corrupt_bytes, delta.verdict) = (all, Some(Verdict::Denied));
+        (delta.corrupt_bytes, delta.verdict) = (all, Some(Verdict::Released));
         let endpoint = Some("[2001:db8::1]:6881".parse().unwrap());
         Record { at_unix_secs: all, endpoint, delta }
     }
@@ -441,8 +434,8 @@ mod tests {
         assert_eq!(
             full,
             format!(
-                "01ffea06{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00{long}{long}{long}\
-                 {short}{short}{short}05{short}{long}0001{long}\
+                "01ffea03{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00\
+                 {long}{long}{long}{short}{short}{short}05{short}{long}0001{long}\
                  20010db8000000000000000000000001e11a"
             )
         );
@@ -487,8 +480,8 @@ mod tests {
         assert_eq!(with(2, 0b11), RecordError::Flags, "no family");
         assert_eq!(with(2, 0b1101), RecordError::Flags, "no kind of endpoint");
         assert_eq!(with(2, 0b11_0001), RecordError::Flags, "three budgets");
-        assert_eq!(with(3, 3), RecordError::Flags, "no verdict");
-        assert_eq!(with(3, 8), RecordError::Flags, "no such flag");
+        assert_eq!(with(3, 0b110), RecordError::Flags, "released and denied");
+        assert_eq!(with(3, 0b1000), RecordError::Flags, "a flag that nobody knows");
         assert_eq!(with(29, 0), RecordError::Number, "a number that could be shorter");
         let mut bytes = full().encode().to_vec();
         bytes[32] = 0x10;

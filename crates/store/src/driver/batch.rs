@@ -37,7 +37,6 @@ impl Record {
             at: Tick::default(),
             raw: Traffic::default(),
             credited: Traffic::default(),
-            corrupt_bytes: 0,
             left_bytes: None,
             seeding_secs: 0,
             leeching_secs: 0,
@@ -48,6 +47,7 @@ impl Record {
             completed: false,
             reset: false,
             held: false,
+            corrupt_bytes: 0,
             verdict: None,
             downloads: 0,
         };

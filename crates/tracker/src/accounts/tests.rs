@@ -404,5 +404,5 @@ fn replies_wait_for_what_clients_do_not_say_again() {
     assert_eq!(at_unix_secs, setup.clock.unix_secs_at_start() + 5);
     accounts.stop();
     assert_eq!(sink.take(&plain, None), None);
-    assert_eq!(accounts.status().counts().lost(Loss::Closed), 1);
+    assert_eq!(accounts.status().counts().untaken(Untaken::Closed), 1);
 }

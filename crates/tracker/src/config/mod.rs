@@ -14,7 +14,7 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Accounts, Announce, Compat, Config, Http, Journal, Listen, Listeners, Log, Proxy,
+    Access, Accounts, Announce, Compat, Config, Http, Journal, Keys, Listen, Listeners, Log, Proxy,
     Scrape, Storage, Swarm, TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};

@@ -87,7 +87,7 @@ impl Chihaya {
 
     fn carry_out(&self, method: &Method, uri: &Uri, body: &Bytes) -> Response {
         let path = uri.path();
-        let (kind, name) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+        let (kind, name) = path[1..].split_once('/').unwrap_or_else(|| (&path[1..], ""));
         let unknown = || text(StatusCode::NOT_FOUND, "404 page not found\n".into());
         let name_text = || text_of_path(name.as_bytes()).ok_or(Refused::NotFound);
         match (kind, name.is_empty(), method.as_str()) {

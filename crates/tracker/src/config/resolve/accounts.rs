@@ -54,7 +54,7 @@ impl Settings {
     }
 
     fn has_users(&self) -> bool {
-        self.word::<Mode>("mode").word() == "private"
+        self.word::<Mode>("mode") == Mode::Private
     }
 
     /// The driver, also where nobody names one.
@@ -65,6 +65,7 @@ impl Settings {
         }
         let wanted = match self.word::<Mode>("mode") {
             Mode::Public => false,
+            Mode::Private => true,
             Mode::Registered => {
                 self.is_section_set("storage") || self.path("access.torrents_file").is_none()
             }
