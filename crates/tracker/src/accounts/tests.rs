@@ -109,25 +109,7 @@ fn delta(user: u32, uploaded_bytes: u64) -> Delta {
         open: true,
         pass_counted: false,
     };
-    Delta {
-        session,
-        at: Tick(0),
-        raw: traffic,
-        credited: traffic,
-        left_bytes: None,
-        seeding_secs: 0,
-        leeching_secs: 0,
-        active_secs: 0,
-        spent: Default::default(),
-        began: false,
-        ended: false,
-        completed: false,
-        reset: false,
-        held: false,
-        corrupt_bytes: 0,
-        verdict: None,
-        downloads: 0,
-    }
+    Delta { raw: traffic, credited: traffic, ..Record::of_session(session, 0, None).delta }
 }
 
 struct Setup {
@@ -422,5 +404,5 @@ fn replies_wait_for_what_clients_do_not_say_again() {
     assert_eq!(at_unix_secs, setup.clock.unix_secs_at_start() + 5);
     accounts.stop();
     assert_eq!(sink.take(&plain, None), None);
-    assert_eq!(accounts.status().counts().lost(Loss::Closed), 1);
+    assert_eq!(accounts.status().counts().untaken(Untaken::Closed), 1);
 }
