@@ -57,6 +57,7 @@ enum Fault {
     SwapsUpAndDown,
     LosesCompletions,
     LosesActiveTime,
+    LosesSettledTraffic,
     Wraps,
     MixesUpPassages,
     NeedsTheUser,
@@ -64,6 +65,7 @@ enum Fault {
     LeavesBudgets,
     LetsBudgetsWrap,
     CutsCounters,
+    LosesCorruptCounters,
     LosesPeerKeys,
     LosesPasses,
     LosesIpv6,
@@ -77,7 +79,7 @@ enum Fault {
 
 use Fault::*;
 
-const FAULTS: [Fault; 48] = [
+const FAULTS: [Fault; 50] = [
     AddsABatchTwice,
     TellsNobodyOfABatchTwice,
     LeavesOutRecordsBetweenBatches,
@@ -110,6 +112,7 @@ const FAULTS: [Fault; 48] = [
     SwapsUpAndDown,
     LosesCompletions,
     LosesActiveTime,
+    LosesSettledTraffic,
     Wraps,
     MixesUpPassages,
     NeedsTheUser,
@@ -117,6 +120,7 @@ const FAULTS: [Fault; 48] = [
     LeavesBudgets,
     LetsBudgetsWrap,
     CutsCounters,
+    LosesCorruptCounters,
     LosesPeerKeys,
     LosesPasses,
     LosesIpv6,
@@ -339,6 +343,7 @@ impl Conn for Faulty {
                     let bytes = &mut session.counters.uploaded_bytes;
                     *bytes = (*bytes).min(i64::MAX as u64);
                 }
+                LosesCorruptCounters => session.corrupt_bytes = 0,
                 LosesPeerKeys => session.peer_key = 0,
                 LosesPasses => session.pass_counted = false,
                 OpensEndedSessions => session.open = true,
@@ -404,6 +409,7 @@ impl Conn for Faulty {
                 std::mem::swap(uploaded_bytes, downloaded_bytes);
             }
             LosesCompletions => sums.completions = 0,
+            LosesSettledTraffic => sums.settled = Traffic::default(),
             LosesActiveTime => sums.active_secs = 0,
             Wraps if sums.raw.uploaded_bytes == i64::MAX as u64 => {
                 sums.raw.uploaded_bytes = i64::MIN.cast_unsigned() >> 1;
