@@ -4,6 +4,8 @@
 //! their own and never by whoever answers clients.
 
 mod batch;
+#[cfg(any(test, feature = "testing"))]
+pub mod battery;
 mod error;
 pub mod registry;
 pub mod schema;
