@@ -3,6 +3,7 @@
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
 mod keeping;
+mod open;
 mod refused;
 mod restore;
 mod sink;
@@ -17,6 +18,9 @@ use std::net::SocketAddr;
 use skep_engine::ledger::Delta;
 
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
+pub use self::open::{
+    StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
+};
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
 pub use self::sink::JournalSink;

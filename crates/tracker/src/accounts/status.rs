@@ -126,6 +126,12 @@ impl Status {
         self.journal.status()
     }
 
+    /// Whether the storage has all that was counted.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.counts.applied.load(Ordering::Relaxed) >= self.journal().next
+    }
+
     /// Whether records reach the storage.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
