@@ -16,6 +16,7 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use crate::accounts::{Accounts, Late, LateThread};
 use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
@@ -127,6 +128,18 @@ type UnixSockets = ();
 /// # Errors
 /// What keeps it from starting. Nothing is left open then.
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
+    start_with(loaded, log, None)
+}
+
+/// Starts a tracker that keeps accounts of its members, if any are to be kept.
+///
+/// # Errors
+/// As for [`start`].
+pub fn start_with(
+    loaded: Loaded,
+    log: Option<LogControl>,
+    accounts: Option<Accounts>,
+) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
@@ -146,14 +159,17 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let (late, late_thread) = accounts.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let swarm_settings = policy::swarm_settings(&config);
     let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
+        Arc::new(MemoryStore::with_accounts(&swarm_settings, seed.clone(), accounts));
     let gauges = Arc::new(Gauges::default());
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
+        late,
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -189,6 +205,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
+    parts.spawn_late(late_thread)?;
     let workers = parts.workers;
     Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
 }
@@ -358,6 +375,15 @@ impl Parts<'_> {
         let (shutdown, of_lists) = (self.shared.shutdown.clone(), reloader.clone());
         self.spawn("skep-reload".to_owned(), move || {
             keeper::keep_lists(&of_lists, &shutdown);
+            Ok(())
+        })
+    }
+
+    fn spawn_late(&mut self, thread: Option<LateThread>) -> Result<(), StartError> {
+        let Some(thread) = thread else { return Ok(()) };
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn("skep-late".to_owned(), move || {
+            thread.run(&shutdown);
             Ok(())
         })
     }

@@ -56,17 +56,26 @@ pub enum Refusal<'a> {
     },
     /// Port 0, or a port that peers must not use.
     InvalidPort,
+    /// The user downloads as many torrents as the user may at once.
+    NoSlotFree,
+    /// The user has as many sessions in the torrent as the user may.
+    TooManyClients,
+    /// What the announce counts for could not be written down.
+    NotRecorded,
 }
 
 impl<'a> Refusal<'a> {
     /// Labels of all refusals, in the order of [`Refusal::index`].
-    pub const LABELS: [&'static str; 6] = [
+    pub const LABELS: [&'static str; 9] = [
         "invalid_ip",
         "address_denied",
         "client_not_allowed",
         "unregistered_torrent",
         "banned_torrent",
         "port_not_allowed",
+        "no_slot_free",
+        "too_many_clients",
+        "not_recorded",
     ];
 
     /// Position in [`Refusal::LABELS`], to count by.
@@ -79,6 +88,9 @@ impl<'a> Refusal<'a> {
             Self::Unregistered => 3,
             Self::Banned { .. } => 4,
             Self::InvalidPort => 5,
+            Self::NoSlotFree => 6,
+            Self::TooManyClients => 7,
+            Self::NotRecorded => 8,
         }
     }
 
@@ -92,13 +104,23 @@ impl<'a> Refusal<'a> {
             Self::Unregistered => "Unregistered torrent",
             Self::Banned { text } => text,
             Self::InvalidPort => "invalid port",
+            Self::NoSlotFree => "All your download slots are in use",
+            Self::TooManyClients => "You have too many clients on this torrent",
+            Self::NotRecorded => "Not recorded, try again",
         }
     }
 
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::InvalidIp | Self::InvalidPort)
+        !matches!(
+            self,
+            Self::InvalidIp
+                | Self::InvalidPort
+                | Self::NoSlotFree
+                | Self::TooManyClients
+                | Self::NotRecorded
+        )
     }
 }
 
@@ -139,6 +161,12 @@ pub const GATES: &[Gate] = &[
         doc: "Refuses ports of well-known services where `access.ports_reserved_deny` is set.",
         refusals: &["port_not_allowed"],
         check: port::check,
+    },
+    Gate {
+        name: "account",
+        doc: "Counts what a user downloads at once and the user's clients on the torrent, and writes down what must not be lost, where accounts are kept. Decided with the swarm.",
+        refusals: &["no_slot_free", "too_many_clients", "not_recorded"],
+        check: |_, _| Ok(()),
     },
 ];
 

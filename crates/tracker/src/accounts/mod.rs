@@ -2,9 +2,32 @@
 //!
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
-use std::net::SocketAddr;
+mod late;
+mod slots;
 
-use skep_engine::ledger::Delta;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use skep_engine::ledger::{Combine, Delta, LedgerSettings};
+
+use crate::site::Site;
+
+pub(crate) use self::late::LateDatagram;
+pub use self::late::{Late, LateThread};
+pub(crate) use self::slots::Slots;
+
+/// What the accounts of all shards are kept with.
+#[derive(Clone)]
+pub struct Accounts {
+    /// Whose factors decide what traffic is worth.
+    pub site: Arc<Site>,
+    /// Where deltas go.
+    pub sink: Arc<dyn DeltaSink>,
+    /// How accounts are kept.
+    pub settings: LedgerSettings,
+    /// How several factors become one.
+    pub combine: Combine,
+}
 
 /// What becomes of deltas once they are counted.
 pub trait DeltaSink: Send + Sync {

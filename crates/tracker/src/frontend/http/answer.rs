@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
+use skep_engine::gate::Refusal;
 use skep_engine::limits::PEERS_PER_ANSWER_MAX;
 use skep_engine::session::{HttpAnnounce, HttpRefusal, HttpSession, Policy};
 use skep_engine::swarm::{Announced, Counts, Moment, PeerIds, PeerRoom};
@@ -19,6 +20,8 @@ use skep_proto::http::{
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::websocket::handshake::{self, Accept, HandshakeError};
+
+use tokio::sync::oneshot;
 
 use super::Security;
 use super::client::Client;
@@ -42,6 +45,8 @@ pub(super) enum Next {
     Written(Connection),
     /// It must be made elsewhere.
     Deferred { page: Box<Deferred>, connection: Connection },
+    /// It was written, and is to be sent once what it promises is on the disk.
+    Promised(Promised),
     /// It was written, and from here on a browser at this address speaks WebSocket.
     Upgraded(IpAddr),
 }
@@ -52,7 +57,26 @@ impl Next {
             Self::Written(connection) | Self::Deferred { connection, .. } => {
                 connection.stays_open()
             }
+            Self::Promised(promised) => promised.head.connection.stays_open(),
             Self::Upgraded(_) => true,
+        }
+    }
+}
+
+/// An answer that promises something.
+#[derive(Debug)]
+pub(super) struct Promised {
+    head: ResponseHead,
+    kept: oneshot::Receiver<bool>,
+}
+
+impl Promised {
+    /// Waits until it is known whether the promise is kept. If it is not, the result is the head of
+    /// the answer to give instead.
+    pub(super) async fn wait(self) -> Result<(), ResponseHead> {
+        match self.kept.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(self.head),
         }
     }
 }
@@ -186,7 +210,7 @@ impl Answerer {
         }
         let target = Target::parse(head.target);
         match target.route {
-            Route::Announce { .. } => self.announce(session, head, &target, client, out),
+            Route::Announce { .. } => return self.announce(session, head, &target, client, out),
             Route::Scrape { .. } => return self.scrape(session, head, &target, client, out),
             Route::Home => {
                 let host = head.header("host").map(<[u8]>::to_vec);
@@ -279,13 +303,16 @@ impl Answerer {
         target: &Target<'_>,
         client: Client,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Next {
         self.counters(client).request(Action::Announce);
         let asked =
             client.source(&session, head).and_then(|source| session.announce(target.query, source));
         match asked {
             Ok(asked) => self.announced(session, head, client, &asked, out),
-            Err(refusal) => self.refused(session.policy, head, client, refusal, out),
+            Err(refusal) => {
+                self.refused(session.policy, head, client, refusal, out);
+                Next::Written(Connection::of(head))
+            }
         }
     }
 
@@ -296,7 +323,7 @@ impl Answerer {
         client: Client,
         asked: &HttpAnnounce,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Next {
         let Self { worker, scratch, .. } = self;
         let Worker { shared, new_torrents, rng, .. } = worker;
         let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
@@ -305,10 +332,18 @@ impl Answerer {
             ipv4: &mut scratch.ipv4[..asked.ipv4_peers * IPV4_BYTES],
             ipv6: &mut scratch.ipv6[..asked.ipv6_peers * IPV6_BYTES],
             peer_ids: asked.peer_ids.then_some(&mut scratch.peer_ids),
-            answer: Cell::default(),
+            answer: Cell::new(Answer::Announced(Announced::default())),
         };
         shared.store.submit(&mut moment, &mut batch);
-        let announced = batch.answer.get();
+        let (announced, position) = match batch.answer.get() {
+            Answer::Announced(announced) => (announced, None),
+            Answer::Promised(announced, position) => (announced, Some(position)),
+            Answer::Refused(refusal) => {
+                self.refused(session.policy, head, client, HttpRefusal::Refused(refusal), out);
+                return Next::Written(Connection::of(head));
+            }
+            _ => unreachable!("an answer is of the kind of its request"),
+        };
         let ids = &scratch.peer_ids;
         let peers = PeerList {
             ipv4: &scratch.ipv4[..announced.ipv4_bytes],
@@ -322,6 +357,39 @@ impl Answerer {
             session.write_announce(out, interval, asked, &announced, peers);
         });
         self.counters(client).announced(&announced, interval);
+        match position {
+            None => Next::Written(Connection::of(head)),
+            Some(position) => {
+                self.promised(ResponseHead::text(Status::Ok, head), client, position, out)
+            }
+        }
+    }
+
+    /// Has an answer wait until a record is on the disk.
+    #[cold]
+    fn promised(
+        &self,
+        head: ResponseHead,
+        client: Client,
+        position: u64,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        let late = self.worker.shared.late.as_ref();
+        match late.and_then(|late| late.kept(position).ok()) {
+            Some(kept) => Next::Promised(Promised { head, kept }),
+            None => {
+                self.break_promise(head, client, out);
+                Next::Written(head.connection)
+            }
+        }
+    }
+
+    /// Puts an answer that asks to try again in the place of another.
+    pub(super) fn break_promise(&self, head: ResponseHead, client: Client, out: &mut Vec<u8>) {
+        out.clear();
+        let policy = self.worker.shared.policy.load();
+        let refusal = HttpRefusal::Refused(Refusal::NotRecorded);
+        self.refuse_with(&policy, head, client, refusal, out);
     }
 
     fn scrape(
@@ -390,8 +458,19 @@ impl Answerer {
         refusal: HttpRefusal<'_>,
         out: &mut Vec<u8>,
     ) {
+        self.refuse_with(policy, ResponseHead::text(Status::Ok, head), client, refusal, out);
+    }
+
+    fn refuse_with(
+        &self,
+        policy: &Policy,
+        head: ResponseHead,
+        client: Client,
+        refusal: HttpRefusal<'_>,
+        out: &mut Vec<u8>,
+    ) {
         refusal.count(self.counters(client));
-        respond(out, &ResponseHead::text(Status::Ok, head), 40, |out| {
+        respond(out, &head, 40, |out| {
             write_failure(out, &refusal.failure(&policy.answers));
         });
     }
@@ -403,7 +482,7 @@ struct OneAnnounce<'a> {
     ipv4: &'a mut [u8],
     ipv6: &'a mut [u8],
     peer_ids: Option<&'a mut PeerIds>,
-    answer: Cell<Announced>,
+    answer: Cell<Answer>,
 }
 
 impl Batch for OneAnnounce<'_> {
@@ -421,9 +500,7 @@ impl Batch for OneAnnounce<'_> {
     }
 
     fn complete(&mut self, _number: usize, answer: Answer) {
-        if let Answer::Announced(announced) = answer {
-            self.answer.set(announced);
-        }
+        self.answer.set(answer);
     }
 }
 

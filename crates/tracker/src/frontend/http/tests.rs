@@ -61,6 +61,7 @@ impl Setup {
         let (policy, _) = policy::load(&config, &seed).unwrap();
         let shared = Shared {
             store: store.clone(),
+            late: None,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             delay: CurrentDelay::default(),
             clock: clock.clone(),
