@@ -9,7 +9,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use skep_engine::Seed;
 use skep_engine::gate::{
-    AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
+    AddressRanges, ClientPrefixes, ListedTorrent, OwnGates, Rules, TorrentAccess as EngineAccess,
+    TorrentList,
 };
 use skep_engine::limits::PEER_TTL_SECS_MAX;
 use skep_engine::session::{
@@ -36,7 +37,7 @@ pub struct ListSizes {
     pub bad_lines: u64,
 }
 
-/// Makes the policy that a configuration describes.
+/// Makes the policy that a configuration describes, without gates of the operator's own.
 ///
 /// # Errors
 /// If a list file cannot be read. Lines that cannot be read are logged and skipped.
@@ -71,6 +72,7 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         scrapes: scrape_settings(config),
         websocket: websocket_settings(config),
         rules,
+        own_gates: OwnGates::default(),
         proxies,
     };
     Ok((policy, sizes))

@@ -22,7 +22,7 @@ use skep_net::memory::fetch_ahead;
 use skep_proto::{InfoHash, PeerId};
 
 use self::members::{Asked, Keeping, Kept};
-use crate::accounts::Accounts;
+use crate::accounts::Ledgers;
 
 /// What a front end wants of one swarm.
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +150,13 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Calls `visit` with every peer.
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>);
 
+    /// Calls `visit` with every peer of one torrent, and returns its counts without WebRTC peers and
+    /// those of WebRTC peers; nothing if nobody knows it.
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)>;
+
+    /// Drops one torrent, and returns whether it was there.
+    fn remove(&self, info_hash: &InfoHash) -> bool;
+
     /// Drops every torrent that `keep` does not want. No announce waits for more than a step of it.
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool);
 
@@ -199,23 +206,23 @@ impl MemoryStore {
     /// Makes an empty store.
     #[must_use]
     pub fn new(settings: &SwarmSettings, seed: Seed) -> Self {
-        Self::with_accounts(settings, seed, None)
+        Self::with_ledgers(settings, seed, None)
     }
 
     /// Makes an empty store that keeps accounts of members, if any are to be kept.
     #[must_use]
-    pub fn with_accounts(settings: &SwarmSettings, seed: Seed, accounts: Option<Accounts>) -> Self {
+    pub fn with_ledgers(settings: &SwarmSettings, seed: Seed, ledgers: Option<Ledgers>) -> Self {
         let totals = Arc::<Totals>::default();
         let kept = || {
             let swarms = Shard::sharing(settings.clone(), seed.clone(), totals.clone());
-            Kept::new(swarms, accounts.as_ref(), &seed)
+            Kept::new(swarms, ledgers.as_ref(), &seed)
         };
         Self {
             shards: (0..SHARDS).map(|_| Aligned(Mutex::new(kept()))).collect(),
             totals: totals.clone(),
             large: AtomicBool::new(false),
             lock_waits: AtomicU64::new(0),
-            accounts: accounts.map(|accounts| Box::new(Keeping::new(accounts))),
+            accounts: ledgers.map(|ledgers| Box::new(Keeping::new(ledgers))),
             seed,
         }
     }
@@ -381,6 +388,16 @@ impl PeerStore for MemoryStore {
         for shard in &self.shards {
             shard.0.lock().swarms.for_each_peer(&mut *visit);
         }
+    }
+
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).look_hashed(hash, info_hash, visit)
+    }
+
+    fn remove(&self, info_hash: &InfoHash) -> bool {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).remove_hashed(hash, info_hash)
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {

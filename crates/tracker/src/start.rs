@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::RateTable;
@@ -16,11 +17,13 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
-use crate::accounts::{Accounts, Late, LateThread};
+use crate::accounts::{Late, LateThread};
 use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
+use crate::builder::Extras;
+use crate::compat::chihaya::{self, Chihaya};
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -38,6 +41,7 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
+use crate::site::{self, Books, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -62,6 +66,9 @@ pub enum StartError {
     #[cfg(unix)]
     #[error(transparent)]
     BindUnix(#[from] UnixBindError),
+    /// What the configuration says of a site cannot be put in force.
+    #[error("cannot put clients of the configuration in force: {0}")]
+    Change(#[from] ChangeError),
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
@@ -94,6 +101,8 @@ pub struct Bound {
     pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Addresses of the routes of Chihaya.
+    pub chihaya: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
     pub left_out: Vec<SocketAddr>,
     /// The smallest receive buffer that a UDP socket got.
@@ -128,23 +137,24 @@ type UnixSockets = ();
 /// # Errors
 /// What keeps it from starting. Nothing is left open then.
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
-    start_with(loaded, log, None)
+    start_with(loaded, Extras::default(), log)
 }
 
-/// Starts a tracker that keeps accounts of its members, if any are to be kept.
+/// Starts the tracker with drivers and gates of one's own, as [`start`] does without.
 ///
 /// # Errors
-/// As for [`start`].
+/// As [`start`].
 pub fn start_with(
     loaded: Loaded,
+    extras: Extras,
     log: Option<LogControl>,
-    accounts: Option<Accounts>,
 ) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let (mut first_policy, sizes) = policy::load(&config, &seed)?;
+    first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
@@ -153,17 +163,22 @@ pub fn start_with(
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible = connections_possible(count + bound.admin.len() + 1, unix_files);
+    let possible =
+        connections_possible(count + bound.admin.len() + bound.chihaya.len() + 1, unix_files);
     let limits = http_limits(&config, possible);
     bound.http_unix.clone_from(&config.listen.http_unix);
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
-    let (late, late_thread) = accounts.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let (late, late_thread) =
+        extras.ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
     let swarm_settings = policy::swarm_settings(&config);
     let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::with_accounts(&swarm_settings, seed.clone(), accounts));
+        Arc::new(MemoryStore::with_ledgers(&swarm_settings, seed.clone(), extras.ledgers));
+    let books = Arc::new(Books::new(Arc::new(site::Site::new(&seed)), None));
+    chihaya::begin(&books, &config.compat)?;
     let gauges = Arc::new(Gauges::default());
+    gauges.set_own_gates(extras.gates);
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
     let shutdown = Shutdown::default();
@@ -204,6 +219,7 @@ pub fn start_with(
     add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
+    parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     parts.spawn_late(late_thread)?;
     let workers = parts.workers;
@@ -351,6 +367,40 @@ impl Parts<'_> {
             })?;
         }
         Ok(())
+    }
+
+    fn spawn_chihaya(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        admin: &Arc<AdminState>,
+        books: &Arc<Books>,
+    ) -> Result<(), StartError> {
+        let Shared { store, clock, .. } = self.shared.clone();
+        let Config { mode, compat, .. } = self.config;
+        let token = compat.chihaya_token.expose();
+        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
+        let chihaya = Arc::new(chihaya);
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let router = chihaya::router(chihaya.clone());
+            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_routes(
+        &mut self,
+        name: String,
+        what: &'static str,
+        listener: TcpListener,
+        router: Router,
+    ) -> Result<(), StartError> {
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn(name, move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(admin::serve_router(what, listener, router, async move {
+                shutdown.wait().await;
+            }))
+        })
     }
 
     fn spawn_keepers(
@@ -519,6 +569,7 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         http_unix: Vec::new(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
+        chihaya: of(&sockets.chihaya)?,
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
         workers: sockets.udp.len(),

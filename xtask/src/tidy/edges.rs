@@ -11,7 +11,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("crates/engine/Cargo.toml", &["skep-proto"]),
     ("crates/net/Cargo.toml", &[]),
     ("crates/proto/Cargo.toml", &[]),
-    ("crates/store/Cargo.toml", &["skep-proto"]),
+    ("crates/store/Cargo.toml", &["skep-engine", "skep-proto"]),
     ("crates/tracker/Cargo.toml", &["skep-engine", "skep-net", "skep-proto", "skep-store"]),
     ("fuzz/Cargo.toml", &["skep-engine", "skep-proto", "skep-store"]),
     ("xtask/Cargo.toml", &[]),
@@ -20,8 +20,8 @@ const OURS: &[(&str, &[&str])] = &[
 /// Libraries that stay in some rooms, with these rooms' manifests.
 const FENCED: &[(&str, &[&str])] = &[
     ("anyhow", &["bench/Cargo.toml", "crates/tracker/Cargo.toml", "xtask/Cargo.toml"]),
-    ("serde", &["crates/tracker/Cargo.toml"]),
-    ("tokio", &["crates/net/Cargo.toml", "crates/tracker/Cargo.toml"]),
+    ("serde", &["crates/store/Cargo.toml", "crates/tracker/Cargo.toml"]),
+    ("tokio", &["crates/net/Cargo.toml", "crates/store/Cargo.toml", "crates/tracker/Cargo.toml"]),
 ];
 
 /// A line of a manifest that names a dependency.

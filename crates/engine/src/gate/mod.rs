@@ -5,12 +5,14 @@
 
 mod address;
 mod client;
+mod own;
 mod port;
 mod rate;
 mod torrent;
 
 pub use address::AddressRanges;
 pub use client::ClientPrefixes;
+pub use own::{OWN_GATES_MAX, OwnGate, OwnGates};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
@@ -62,10 +64,17 @@ pub enum Refusal<'a> {
     TooManyClients,
     /// What the announce counts for could not be written down.
     NotRecorded,
+    /// A gate of the operator's own program says no.
+    Own {
+        /// Which of them.
+        number: usize,
+        /// The text for the client.
+        text: &'a str,
+    },
 }
 
 impl<'a> Refusal<'a> {
-    /// Labels of all refusals, in the order of [`Refusal::index`].
+    /// Labels of all refusals but those of gates of one's own, in the order of [`Refusal::index`].
     pub const LABELS: [&'static str; 9] = [
         "invalid_ip",
         "address_denied",
@@ -78,7 +87,10 @@ impl<'a> Refusal<'a> {
         "not_recorded",
     ];
 
-    /// Position in [`Refusal::LABELS`], to count by.
+    /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
+    pub const COUNT: usize = Self::LABELS.len() + OWN_GATES_MAX;
+
+    /// Position in [`Refusal::LABELS`] or behind it, to count by.
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -91,6 +103,7 @@ impl<'a> Refusal<'a> {
             Self::NoSlotFree => 6,
             Self::TooManyClients => 7,
             Self::NotRecorded => 8,
+            Self::Own { number, .. } => Self::LABELS.len() + number,
         }
     }
 
@@ -107,6 +120,7 @@ impl<'a> Refusal<'a> {
             Self::NoSlotFree => "All your download slots are in use",
             Self::TooManyClients => "You have too many clients on this torrent",
             Self::NotRecorded => "Not recorded, try again",
+            Self::Own { text, .. } => text,
         }
     }
 
@@ -120,6 +134,7 @@ impl<'a> Refusal<'a> {
                 | Self::NoSlotFree
                 | Self::TooManyClients
                 | Self::NotRecorded
+                | Self::Own { .. }
         )
     }
 }

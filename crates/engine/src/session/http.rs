@@ -127,6 +127,7 @@ impl<'a> HttpSession<'a> {
         let read = http::parse_announce(query, self.query_options())?;
         let announce = answers.announce(read.announce, source, read.claimed_ip);
         rules.admit(&announce).map_err(HttpRefusal::Refused)?;
+        self.policy.own_gates.admit(&announce, None).map_err(HttpRefusal::Refused)?;
         let num_want = announce.request.num_want;
         let wanted = answers.peers_wanted(num_want, PEERS_PER_ANSWER_MAX as u32);
         let of_family = |same| {

@@ -183,6 +183,7 @@ fn announce<'d, 'r>(
     }
     let announce = answers.announce(read.announce, ip, read.claimed_ip);
     rules.admit(&announce).map_err(Problem::Refused)?;
+    policy.own_gates.admit(&announce, None).map_err(Problem::Refused)?;
     let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
     let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
     Ok(UdpStep::Announce { transaction_id, announce, peers, ipv4: ip.is_ipv4() })

@@ -202,6 +202,7 @@ impl WebsocketSession {
         announce.listed = true;
         announce.connection = Some(self.connection);
         policy.rules.admit(&announce).map_err(WebsocketRefusal::Refused)?;
+        policy.own_gates.admit(&announce, None).map_err(WebsocketRefusal::Refused)?;
         let stopped = request.event == AnnounceEvent::Stopped;
         match self.place(&request.info_hash) {
             Ok(place) if self.torrents[place].1 != request.peer_id => {

@@ -2,8 +2,17 @@
 //!
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
+mod keeping;
 mod late;
+mod refused;
+mod restore;
+mod sink;
 mod slots;
+mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,13 +21,19 @@ use skep_engine::ledger::{Combine, Delta, LedgerSettings};
 
 use crate::site::Site;
 
+pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub(crate) use self::late::LateDatagram;
 pub use self::late::{Late, LateThread};
+pub use self::refused::{REFUSED_FILE, RefusedFile};
+pub use self::restore::{Remembered, Restored};
+pub use self::sink::JournalSink;
 pub(crate) use self::slots::Slots;
+pub use self::status::{Counts, Loss, Status};
+pub use self::watch::Watch;
 
-/// What the accounts of all shards are kept with.
+/// What the ledgers of all shards are kept with.
 #[derive(Clone)]
-pub struct Accounts {
+pub struct Ledgers {
     /// Whose factors decide what traffic is worth.
     pub site: Arc<Site>,
     /// Where deltas go.
@@ -38,6 +53,13 @@ pub trait DeltaSink: Send + Sync {
     /// # Cost
     /// No system call but to wake a writer that sleeps, and no waiting.
     fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64>;
+
+    /// Whether there is hardly room for deltas. Then only ends of sessions and of downloads are to be
+    /// entered in the ledger, and other announces answered without: the next one that is entered
+    /// carries their bytes, whereas a delta that was not taken is gone. Sweeps of sessions wait, too.
+    fn is_short(&self) -> bool {
+        false
+    }
 
     /// Whether a reply to this delta must wait until it is on the disk.
     fn wants_durable(&self, delta: &Delta) -> bool;

@@ -14,7 +14,7 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
+    Access, Announce, Compat, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
     Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};

@@ -38,6 +38,8 @@ pub struct Config {
     pub access: Access,
     /// Reverse proxies.
     pub proxy: Proxy,
+    /// Words of other trackers.
+    pub compat: Compat,
     /// Log lines.
     pub log: Log,
 }
@@ -276,6 +278,19 @@ pub struct Proxy {
     pub protocol: Vec<IpNet>,
     /// Proxies that speak it over UDP.
     pub protocol_udp: Vec<IpNet>,
+}
+
+/// The `compat` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compat {
+    /// Where the routes of Chihaya are; nowhere when they are off.
+    pub chihaya: Listeners,
+    /// What sites must bring to use them, if anything.
+    pub chihaya_token: Secret,
+    /// Clients that the site has from the start, where its routes choose them.
+    pub chihaya_clients: Vec<String>,
+    /// Whether nothing that is downloaded counts.
+    pub chihaya_freeleech: bool,
 }
 
 /// The `log` section.

@@ -989,6 +989,45 @@ pub const OPTIONS: &[OptionRow] = &[
         ],
     ),
     row(
+        "compat.chihaya",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Restart,
+        &[
+            "Whether a site may tell the tracker of users, torrents and clients by the routes of \
+             Chihaya as it was in 2014.",
+            "A configuration of Chihaya in JSON turns them on.",
+        ],
+    ),
+    row(
+        "compat.chihaya_listen",
+        Kind::Sockets,
+        Initial::List(&["127.0.0.1:6880"]),
+        Reload::Restart,
+        &[
+            "Addresses of these routes, which are not those of announces.",
+            "Empty or [\"off\"]: none.",
+        ],
+    ),
+    row(
+        "compat.chihaya_token",
+        Kind::Secret,
+        Initial::Text(""),
+        Reload::Restart,
+        &[
+            "What a site must bring to use these routes: as a bearer token, or as the password of \
+             HTTP Basic.",
+            "Empty: nothing, so that everybody who can connect may use them.",
+        ],
+    ),
+    row(
+        "compat.chihaya_freeleech",
+        Kind::Bool,
+        Initial::Bool(false),
+        Reload::Restart,
+        &["Whether nothing that is downloaded counts, for anybody."],
+    ),
+    row(
         "log.level",
         Kind::Choice(LogLevel::WORDS),
         Initial::Text("info"),

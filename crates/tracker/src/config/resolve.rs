@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod compat;
 mod external;
 mod interval;
 mod transport;
@@ -201,6 +202,7 @@ impl Settings {
         self.check_tls();
         self.check_unix_sockets();
         self.check_overlaps();
+        self.check_compat();
         self.check_udp_count();
         self.warn_of_secret();
     }
@@ -346,6 +348,7 @@ impl Settings {
                 protocol: self.networks("proxy.protocol"),
                 protocol_udp: self.networks("proxy.protocol_udp"),
             },
+            compat: self.compat(),
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
     }
@@ -424,7 +427,7 @@ impl Settings {
             torrents: self.word("access.torrents"),
             torrents_file: self.path("access.torrents_file"),
             torrents_deny_file: self.path("access.torrents_deny_file"),
-            clients_allow: self.texts("access.clients_allow"),
+            clients_allow: self.clients_of_config(),
             clients_deny: self.texts("access.clients_deny"),
             addresses_deny: self.networks("access.addresses_deny"),
             ports_reserved_deny: self.boolean("access.ports_reserved_deny"),

@@ -15,7 +15,7 @@ use skep_engine::{Seed, Tick};
 use skep_proto::{AnnounceEvent, AnnounceRequest};
 
 use super::Answer;
-use crate::accounts::{Accounts, Slots};
+use crate::accounts::{Ledgers, Slots};
 
 /// A shard and, where accounts are kept, those of its torrents.
 pub(super) struct Kept {
@@ -34,7 +34,7 @@ struct Members {
 
 /// What the accounts of all shards have in common.
 pub(super) struct Keeping {
-    accounts: Accounts,
+    ledgers: Ledgers,
     slots: Slots,
 }
 
@@ -48,8 +48,8 @@ pub(super) struct Asked<'a> {
 }
 
 impl Keeping {
-    pub(super) fn new(accounts: Accounts) -> Self {
-        Self { accounts, slots: Slots::default() }
+    pub(super) fn new(ledgers: Ledgers) -> Self {
+        Self { ledgers, slots: Slots::default() }
     }
 }
 
@@ -83,9 +83,9 @@ impl Asked<'_> {
 }
 
 impl Kept {
-    pub(super) fn new(swarms: Shard, accounts: Option<&Accounts>, seed: &Seed) -> Self {
-        let members = accounts.map(|accounts| {
-            let ledger = Ledger::new(accounts.settings, seed.clone());
+    pub(super) fn new(swarms: Shard, ledgers: Option<&Ledgers>, seed: &Seed) -> Self {
+        let members = ledgers.map(|ledgers| {
+            let ledger = Ledger::new(ledgers.settings, seed.clone());
             Box::new(Members { ledger, own: LeftOut::default(), promised: None })
         });
         Self { swarms, members }
@@ -143,7 +143,7 @@ impl Kept {
         let swept = members.ledger.sweep(now, budget, ends);
         for delta in ends {
             keeping.slots.note(delta.session.user, delta.downloads);
-            if keeping.accounts.sink.take(delta, None).is_none() {
+            if keeping.ledgers.sink.take(delta, None).is_none() {
                 keeping.slots.note(delta.session.user, members.ledger.reopen(delta));
             }
         }
@@ -188,9 +188,9 @@ impl Members {
         standing: &Standing,
         announced: Announced,
     ) -> Answer {
-        let Keeping { accounts, slots } = keeping;
+        let Keeping { ledgers, slots } = keeping;
         let (user, taken) = (asked.member.user, i8::from(standing.begins_download));
-        let terms = Terms { combine: accounts.combine, ..Terms::default() };
+        let terms = Terms { combine: ledgers.combine, ..Terms::default() };
         let outcome = self.ledger.announce(&asked.entry(now, terms));
         let Outcome::Counted(delta) = outcome else {
             slots.note(user, -taken);
@@ -203,12 +203,12 @@ impl Members {
             };
         };
         slots.note(user, delta.downloads - taken);
-        let position = accounts.sink.take(&delta, asked.endpoint());
+        let position = ledgers.sink.take(&delta, asked.endpoint());
         if position.is_none() {
             // Counters are cumulative: what is not written down now will be with the next announce.
             slots.note(user, self.ledger.undo(&delta, &terms));
         }
-        if !accounts.sink.wants_durable(&delta) {
+        if !ledgers.sink.wants_durable(&delta) {
             return Answer::Announced(announced);
         }
         let Some(position) = position else { return Answer::Refused(Refusal::NotRecorded) };

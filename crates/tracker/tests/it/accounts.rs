@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use parking_lot::{Condvar, Mutex};
-use skep::accounts::{Accounts, DeltaSink};
+use skep::accounts::{DeltaSink, Ledgers};
 use skep::shards::{Answer, Batch, MemoryStore, PeerStore, Request};
 use skep::site::Site;
 use skep_engine::gate::RateTable;
@@ -97,9 +97,9 @@ pub(crate) const fn member(user: u32, torrent: u32) -> Member {
     }
 }
 
-pub(crate) fn accounts(sink: Arc<Collector>, settings: LedgerSettings) -> Accounts {
+pub(crate) fn ledgers(sink: Arc<Collector>, settings: LedgerSettings) -> Ledgers {
     let site = Arc::new(Site::new(&Seed::new(1)));
-    Accounts { site, sink, settings, combine: Combine::Best }
+    Ledgers { site, sink, settings, combine: Combine::Best }
 }
 
 /// One announce of a member, and room for its answer.
@@ -150,10 +150,10 @@ struct Answered {
 impl Kept {
     fn new(settings: LedgerSettings) -> Self {
         let sink = Arc::<Collector>::default();
-        let accounts = accounts(sink.clone(), settings);
+        let ledgers = ledgers(sink.clone(), settings);
         let swarms = SwarmSettings { ports_per_address_max: 0, ..SwarmSettings::default() };
         Self {
-            store: MemoryStore::with_accounts(&swarms, Seed::new(5), Some(accounts)),
+            store: MemoryStore::with_ledgers(&swarms, Seed::new(5), Some(ledgers)),
             sink,
             now: Tick(100),
             rng: Rng::with_seed(7),

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod chihaya;
 mod config;
 mod external;
 mod generated;
@@ -14,6 +15,7 @@ mod http_limits;
 mod intervals;
 mod lifecycle;
 mod memory;
+mod own_gates;
 mod pages;
 mod proxy;
 mod robustness;

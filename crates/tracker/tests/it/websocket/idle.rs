@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
@@ -22,18 +23,23 @@ fn browser_that_waits_costs_little_memory() {
     assert!(bytes <= CONNECTION_BYTES_MAX, "{bytes} bytes a connection");
 }
 
+/// Where a process may not open as many files, several trackers hold them, one after the other: their
+/// sum is more than one tracker would take for all.
 #[test]
 #[ignore = "needs fifty thousand open files twice, and some time"]
 fn fifty_thousand_browsers_wait_in_250_megabytes() {
-    let files = skep_net::limits::raise_open_files().unwrap().current_max;
-    let count = (files - OTHER_FILES).min(50_000) as u32;
-    let (bytes, total) = resident(count);
-    println!("{count} connections: {bytes} bytes each, {} MiB in all", total >> 20);
-    assert!(bytes <= CONNECTION_BYTES_MAX, "{bytes} bytes a connection");
-    assert!(total <= 250 * 1024 * 1024 * u64::from(count) / 50_000 + (16 << 20), "{total} bytes");
-    if count < 50_000 {
-        println!("this process may open no more than {files} files, so it were not 50000");
+    let files = skep_net::limits::raise_open_files().unwrap().current_max - OTHER_FILES;
+    let trackers = 50_000_u64.div_ceil(files);
+    let each = 50_000_u64.div_ceil(trackers) as u32;
+    let mut sum = 0;
+    for _ in 0..trackers {
+        let (bytes, total) = resident(each);
+        println!("{each} connections: {bytes} bytes each, {} MiB in all", total >> 20);
+        assert!(bytes <= CONNECTION_BYTES_MAX, "{bytes} bytes a connection");
+        sum += total;
     }
+    println!("50000 connections of {trackers} trackers: {} MiB", sum >> 20);
+    assert!(sum <= 250 << 20, "{sum} bytes");
 }
 
 /// Opens so many connections that announce one peer each, and returns what each of them takes and
@@ -70,6 +76,8 @@ fn resident(count: u32) -> (u64, u64) {
 fn open(to: SocketAddr, number: u32) -> TcpStream {
     let from = Ipv4Addr::new(127, 1, 0, (number / 10_000 + 1) as u8);
     let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // A reset at the end leaves no port waiting, which the next tracker's browsers need.
+    stream.set_linger(Some(Duration::ZERO)).unwrap();
     stream.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     stream.connect(&to.into()).unwrap();
     let mut stream = TcpStream::from(stream);
