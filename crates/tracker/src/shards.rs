@@ -392,12 +392,12 @@ impl PeerStore for MemoryStore {
 
     fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
         let hash = self.seed.hash(info_hash.as_bytes());
-        self.lock(hash).look_hashed(hash, info_hash, visit)
+        self.lock(hash).swarms.look_hashed(hash, info_hash, visit)
     }
 
     fn remove(&self, info_hash: &InfoHash) -> bool {
         let hash = self.seed.hash(info_hash.as_bytes());
-        self.lock(hash).remove_hashed(hash, info_hash)
+        self.lock(hash).swarms.remove_hashed(hash, info_hash)
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {

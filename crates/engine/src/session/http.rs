@@ -32,6 +32,8 @@ pub struct HttpSession<'a> {
 pub struct HttpAnnounce {
     /// For the swarm.
     pub announce: Announce,
+    /// Bytes that the client threw away, if it tells; for the accounts.
+    pub corrupt_bytes: Option<u64>,
     /// IPv4 peers that may be returned.
     pub ipv4_peers: usize,
     /// IPv6 peers that may be returned.
@@ -135,6 +137,7 @@ impl<'a> HttpSession<'a> {
         };
         Ok(HttpAnnounce {
             announce,
+            corrupt_bytes: read.corrupt_bytes,
             ipv4_peers: of_family(source.is_ipv4()),
             ipv6_peers: of_family(source.is_ipv6()),
             compact: read.compact,

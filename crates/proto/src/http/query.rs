@@ -39,6 +39,8 @@ pub struct AnnounceQuery<'a> {
     pub compact: bool,
     /// Dictionary peers without their peer ids.
     pub no_peer_id: bool,
+    /// Bytes that the client got and threw away since `started`, as claimed.
+    pub corrupt_bytes: Option<u64>,
     /// The address literal in `ip=`, which nobody has to believe.
     pub claimed_ip: Option<IpAddr>,
     /// The passkey in the query.
@@ -100,6 +102,7 @@ enum Parameter {
     Port,
     Uploaded,
     Downloaded,
+    Corrupt,
     Left,
     Event,
     NumWant,
@@ -119,6 +122,7 @@ impl Parameter {
             b"port" => Self::Port,
             b"uploaded" => Self::Uploaded,
             b"downloaded" => Self::Downloaded,
+            b"corrupt" => Self::Corrupt,
             b"left" => Self::Left,
             b"event" => Self::Event,
             b"numwant" | b"num_want" => Self::NumWant,
@@ -162,7 +166,7 @@ pub fn parse_announce(
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
     let (mut compact, mut no_peer_id) = (true, false);
     let mut peer_key = PeerKey::default();
-    let (mut claimed_ip, mut passkey) = (None, None);
+    let (mut claimed_ip, mut passkey, mut corrupt_bytes) = (None, None, None);
     for (name, value) in pairs(query) {
         let Some(parameter) = Parameter::from_name(name) else {
             continue;
@@ -180,6 +184,7 @@ pub fn parse_announce(
             Parameter::Port => port = number(value).and_then(|port| u16::try_from(port).ok()),
             Parameter::Uploaded => uploaded_bytes = number(value).unwrap_or(0),
             Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
+            Parameter::Corrupt => corrupt_bytes = number(value),
             Parameter::Left => left_bytes = number(value).and_then(left_from_wire),
             Parameter::Event => event = event_from_text(value),
             Parameter::NumWant => num_want = num_want_from_text(value),
@@ -209,7 +214,7 @@ pub fn parse_announce(
         num_want,
         peer_key,
     };
-    Ok(AnnounceQuery { announce, compact, no_peer_id, claimed_ip, passkey })
+    Ok(AnnounceQuery { announce, compact, no_peer_id, corrupt_bytes, claimed_ip, passkey })
 }
 
 /// Reads the torrents of a scrape into `out`, at most the first `max`, repetitions included.

@@ -138,7 +138,10 @@ impl Kept {
         budget: u32,
         ends: &mut Vec<Delta>,
     ) -> Swept {
-        let Some(members) = &mut self.members else { return Swept::Done };
+        let Some(members) = self.members.as_mut().filter(|_| !keeping.ledgers.sink.is_short())
+        else {
+            return Swept::Done;
+        };
         ends.clear();
         let swept = members.ledger.sweep(now, budget, ends);
         for delta in ends {
@@ -190,6 +193,10 @@ impl Members {
     ) -> Answer {
         let Keeping { ledgers, slots } = keeping;
         let (user, taken) = (asked.member.user, i8::from(standing.begins_download));
+        if ledgers.sink.is_short() && !is_event(asked) {
+            slots.note(user, -taken);
+            return Answer::Announced(announced);
+        }
         let terms = Terms { combine: ledgers.combine, ..Terms::default() };
         let outcome = self.ledger.announce(&asked.entry(now, terms));
         let Outcome::Counted(delta) = outcome else {

@@ -329,6 +329,7 @@ impl Answerer {
         let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
         let mut batch = OneAnnounce {
             request: [Request::Announce(asked.announce)],
+            corrupt_bytes: asked.corrupt_bytes,
             ipv4: &mut scratch.ipv4[..asked.ipv4_peers * IPV4_BYTES],
             ipv6: &mut scratch.ipv6[..asked.ipv6_peers * IPV6_BYTES],
             peer_ids: asked.peer_ids.then_some(&mut scratch.peer_ids),
@@ -479,6 +480,7 @@ impl Answerer {
 /// The only announce of a batch.
 struct OneAnnounce<'a> {
     request: [Request; 1],
+    corrupt_bytes: Option<u64>,
     ipv4: &'a mut [u8],
     ipv6: &'a mut [u8],
     peer_ids: Option<&'a mut PeerIds>,
@@ -488,6 +490,10 @@ struct OneAnnounce<'a> {
 impl Batch for OneAnnounce<'_> {
     fn requests(&self) -> &[Request] {
         &self.request
+    }
+
+    fn corrupt_bytes(&self, _number: usize) -> Option<u64> {
+        self.corrupt_bytes
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {
