@@ -100,8 +100,9 @@ pub trait Batch {
     /// The requests, by number.
     fn requests(&self) -> &[Request];
 
-    /// Who announces, where users are known.
-    fn member(&self, _number: usize) -> Option<Member> {
+    /// Who makes an announce, where users are known.
+    fn member(&self, number: usize) -> Option<Member> {
+        let _ = number;
         None
     }
 

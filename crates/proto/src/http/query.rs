@@ -39,6 +39,8 @@ pub struct AnnounceQuery<'a> {
     pub compact: bool,
     /// Dictionary peers without their peer ids.
     pub no_peer_id: bool,
+    /// Whether it says what is left, or that this is not known.
+    pub has_left: bool,
     /// Bytes that the client got and threw away since `started`, as claimed.
     pub corrupt_bytes: Option<u64>,
     /// The address literal in `ip=`, which nobody has to believe.
@@ -164,7 +166,7 @@ pub fn parse_announce(
     let mut port = None;
     let (mut uploaded_bytes, mut downloaded_bytes, mut left_bytes) = (0, 0, None);
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
-    let (mut compact, mut no_peer_id) = (true, false);
+    let (mut compact, mut no_peer_id, mut has_left) = (true, false, false);
     let mut peer_key = PeerKey::default();
     let (mut claimed_ip, mut passkey, mut corrupt_bytes) = (None, None, None);
     for (name, value) in pairs(query) {
@@ -185,7 +187,10 @@ pub fn parse_announce(
             Parameter::Uploaded => uploaded_bytes = number(value).unwrap_or(0),
             Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
             Parameter::Corrupt => corrupt_bytes = number(value),
-            Parameter::Left => left_bytes = number(value).and_then(left_from_wire),
+            Parameter::Left => {
+                has_left = true;
+                left_bytes = number(value).and_then(left_from_wire);
+            }
             Parameter::Event => event = event_from_text(value),
             Parameter::NumWant => num_want = num_want_from_text(value),
             Parameter::Compact => compact = !spells(value, b"0"),
@@ -214,7 +219,23 @@ pub fn parse_announce(
         num_want,
         peer_key,
     };
-    Ok(AnnounceQuery { announce, compact, no_peer_id, corrupt_bytes, claimed_ip, passkey })
+    Ok(AnnounceQuery {
+        announce,
+        compact,
+        no_peer_id,
+        has_left,
+        corrupt_bytes,
+        claimed_ip,
+        passkey,
+    })
+}
+
+/// The first torrent that a query names, if that can be read.
+#[must_use]
+pub fn first_info_hash(query: &[u8], options: QueryOptions) -> Option<InfoHash> {
+    pairs(query)
+        .find(|(name, _)| Parameter::from_name(name) == Some(Parameter::InfoHash))
+        .and_then(|(_, value)| decode_exact(value, options.plus_literal).map(InfoHash))
 }
 
 /// Reads the torrents of a scrape into `out`, at most the first `max`, repetitions included.

@@ -17,7 +17,7 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use skep_engine::ledger::{Combine, Delta, LedgerSettings};
+use skep_engine::ledger::{Delta, LedgerSettings};
 
 use crate::site::Site;
 
@@ -40,8 +40,6 @@ pub struct Ledgers {
     pub sink: Arc<dyn DeltaSink>,
     /// How accounts are kept.
     pub settings: LedgerSettings,
-    /// How several factors become one.
-    pub combine: Combine,
 }
 
 /// What becomes of deltas once they are counted.

@@ -197,30 +197,35 @@ impl Members {
             slots.note(user, -taken);
             return Answer::Announced(announced);
         }
-        let terms = Terms { combine: ledgers.combine, ..Terms::default() };
-        let outcome = self.ledger.announce(&asked.entry(now, terms));
-        let Outcome::Counted(delta) = outcome else {
-            slots.note(user, -taken);
-            return match self.promised {
-                // Sent anew, because the reply that waits has not gone out, or was lost.
-                Some(position) if outcome == Outcome::Duplicate && is_event(asked) => {
-                    Answer::Promised(announced, position)
-                }
-                _ => Answer::Announced(announced),
-            };
-        };
-        slots.note(user, delta.downloads - taken);
-        let position = ledgers.sink.take(&delta, asked.endpoint());
-        if position.is_none() {
-            // Counters are cumulative: what is not written down now will be with the next announce.
-            slots.note(user, self.ledger.undo(&delta, &terms));
+        let Asked { member, .. } = asked;
+        let counted = ledgers.site.with_terms(member, now, |terms| {
+            let outcome = self.ledger.announce(&asked.entry(now, terms));
+            let Outcome::Counted(delta) = outcome else { return Err(outcome) };
+            slots.note(user, delta.downloads - taken);
+            let position = ledgers.sink.take(&delta, asked.endpoint());
+            if position.is_none() {
+                // Counters are cumulative: what is not written down now will be with the next one.
+                slots.note(user, self.ledger.undo(&delta, &terms));
+            }
+            Ok((ledgers.sink.wants_durable(&delta), position))
+        });
+        match (counted, self.promised) {
+            (Ok((false, _)), _) => Answer::Announced(announced),
+            (Ok((true, None)), _) => Answer::Refused(Refusal::NotRecorded),
+            (Ok((true, Some(position))), _) => {
+                self.promised = Some(position);
+                Answer::Promised(announced, position)
+            }
+            // Sent anew, because the reply that waits has not gone out, or was lost.
+            (Err(Outcome::Duplicate), Some(position)) if is_event(asked) => {
+                slots.note(user, -taken);
+                Answer::Promised(announced, position)
+            }
+            (Err(_), _) => {
+                slots.note(user, -taken);
+                Answer::Announced(announced)
+            }
         }
-        if !ledgers.sink.wants_durable(&delta) {
-            return Answer::Announced(announced);
-        }
-        let Some(position) = position else { return Answer::Refused(Refusal::NotRecorded) };
-        self.promised = Some(position);
-        Answer::Promised(announced, position)
     }
 }
 

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use fastrand::Rng;
 use parking_lot::{Condvar, Mutex};
 use skep::accounts::{DeltaSink, Ledgers};
+use skep::runtime::clock::Clock;
 use skep::shards::{Answer, Batch, MemoryStore, PeerStore, Request};
 use skep::site::Site;
 use skep_engine::gate::RateTable;
-use skep_engine::ledger::{Combine, Delta, LedgerSettings, Permille, TorrentId, UserId};
+use skep_engine::ledger::{Delta, LedgerSettings, Permille, TorrentId, UserId};
 use skep_engine::site::{GroupId, Member, TorrentGroupId};
 use skep_engine::swarm::{Announce, Moment, PeerIds, PeerRoom, SwarmSettings};
 use skep_engine::{Seed, Tick};
@@ -98,8 +99,8 @@ pub(crate) const fn member(user: u32, torrent: u32) -> Member {
 }
 
 pub(crate) fn ledgers(sink: Arc<Collector>, settings: LedgerSettings) -> Ledgers {
-    let site = Arc::new(Site::new(&Seed::new(1)));
-    Ledgers { site, sink, settings, combine: Combine::Best }
+    let site = Arc::new(Site::new(&Seed::new(1), &Clock::start()));
+    Ledgers { site, sink, settings }
 }
 
 /// One announce of a member, and room for its answer.
