@@ -36,6 +36,8 @@ pub struct HttpAnnounce {
     pub announce: Announce,
     /// For the accounts, where users are known.
     pub member: Option<Member>,
+    /// Bytes that the client threw away, if it tells; for the accounts.
+    pub corrupt_bytes: Option<u64>,
     /// IPv4 peers that may be returned.
     pub ipv4_peers: usize,
     /// IPv6 peers that may be returned.
@@ -166,6 +168,7 @@ impl<'a> HttpSession<'a> {
         Ok(HttpAnnounce {
             announce,
             member,
+            corrupt_bytes: read.corrupt_bytes,
             ipv4_peers: of_family(source.is_ipv4()),
             ipv6_peers: of_family(source.is_ipv6()),
             compact: read.compact,
