@@ -17,6 +17,7 @@ mod lifecycle;
 mod memory;
 mod own_gates;
 mod pages;
+mod private;
 mod proxy;
 mod robustness;
 mod scenarios;
