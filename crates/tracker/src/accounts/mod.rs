@@ -32,7 +32,7 @@ pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
 pub use self::sink::JournalSink;
 pub(crate) use self::slots::Slots;
-pub use self::status::{Counts, Loss, Status, Untaken};
+pub use self::status::{Counts, Status, Untaken};
 pub use self::watch::Watch;
 
 /// What the ledgers of all shards are kept with.

@@ -138,8 +138,7 @@ impl Kept {
         budget: u32,
         ends: &mut Vec<Delta>,
     ) -> Swept {
-        let Some(members) = self.members.as_mut().filter(|_| !keeping.ledgers.sink.is_short())
-        else {
+        let Some(members) = &mut self.members else {
             return Swept::Done;
         };
         ends.clear();
@@ -193,14 +192,12 @@ impl Members {
     ) -> Answer {
         let Keeping { ledgers, slots } = keeping;
         let (user, taken) = (asked.member.user, i8::from(standing.begins_download));
-        if ledgers.sink.is_short() && !is_event(asked) {
-            slots.note(user, -taken);
-            return Answer::Announced(announced);
-        }
         let Asked { member, .. } = asked;
         let counted = ledgers.site.with_terms(member, now, |terms| {
             let outcome = self.ledger.announce(&asked.entry(now, terms));
-            let Outcome::Counted(delta) = outcome else { return Err(outcome) };
+            let Outcome::Counted(delta) = outcome else {
+                return Err(outcome == Outcome::Duplicate);
+            };
             slots.note(user, delta.downloads - taken);
             let position = ledgers.sink.take(&delta, asked.endpoint());
             if position.is_none() {
@@ -217,7 +214,7 @@ impl Members {
                 Answer::Promised(announced, position)
             }
             // Sent anew, because the reply that waits has not gone out, or was lost.
-            (Err(Outcome::Duplicate), Some(position)) if is_event(asked) => {
+            (Err(true), Some(position)) if is_event(asked) => {
                 slots.note(user, -taken);
                 Answer::Promised(announced, position)
             }
