@@ -11,7 +11,9 @@ use std::sync::Arc;
 use skep_engine::gate::{OWN_GATES_MAX, OwnGate, OwnGates, Refusal};
 use skep_net::memory::join_freed_blocks_at_once;
 use skep_store::driver::Driver;
+use skep_store::driver::registry::DRIVERS;
 
+use crate::accounts::DeltaSink;
 use crate::cli::{self, Command};
 use crate::config::{self, Config, Loaded, Sources, render};
 use crate::{policy, serve, tls};
@@ -22,9 +24,6 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_SOFTWARE: u8 = 70;
 /// A bad configuration, as `sysexits.h` numbers it.
 const EXIT_CONFIG: u8 = 78;
-
-/// Drivers of every build, whether or not they are left out of this one.
-const BUILT_IN_DRIVERS: [&str; 5] = ["mysql", "none", "postgres", "sqlite", "webhook"];
 
 /// A tracker with drivers and gates of one's own, as a whole program:
 ///
@@ -48,6 +47,8 @@ pub struct Extras {
     pub drivers: Vec<Arc<dyn Driver>>,
     /// Gates, asked after those of every build.
     pub gates: OwnGates,
+    /// Where deltas go, where that is not the journal.
+    pub sink: Option<Arc<dyn DeltaSink>>,
 }
 
 /// Why a program cannot be put together.
@@ -98,7 +99,7 @@ impl Builder {
         if gates.len() > OWN_GATES_MAX {
             return Err(BuildError::TooManyGates(gates.len()));
         }
-        let mut names = BUILT_IN_DRIVERS.to_vec();
+        let mut names: Vec<_> = DRIVERS.iter().map(|row| row.name).collect();
         for driver in &drivers {
             let name = sound(driver.name())?;
             if names.contains(&name) {
@@ -114,7 +115,7 @@ impl Builder {
             }
             names.push(name);
         }
-        Ok(Extras { drivers, gates: OwnGates::new(gates) })
+        Ok(Extras { drivers, gates: OwnGates::new(gates), sink: None })
     }
 
     /// Does what the command line says, and returns the exit code for it.

@@ -2,6 +2,8 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod routes;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,20 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
-use skep_engine::gate::RateTable;
+use skep_engine::gate::{OwnGates, RateTable};
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use crate::accounts::{Late, LateThread, Ledgers};
 use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
-use crate::compat::chihaya::{self, Chihaya};
+use crate::compat::chihaya;
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -31,7 +34,7 @@ use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
 use crate::pages::Site;
-use crate::policy;
+use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
@@ -112,6 +115,13 @@ pub struct Bound {
     pub http_connections_max: usize,
 }
 
+impl Bound {
+    /// Runtimes of so many workers, of other listeners, and the one that waits for signals.
+    const fn runtimes(&self, workers: usize) -> usize {
+        workers + self.admin.len() + self.chihaya.len() + 1
+    }
+}
+
 /// A tracker that answers.
 pub struct Running {
     bound: Bound,
@@ -161,27 +171,27 @@ pub fn start_with(
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
     let unix_sockets = bind_unix(&config)?;
-    let mut bound = bound(&sockets).map_err(StartError::Socket)?;
-    // One runtime waits for signals.
+    let mut bound = bound(&config, &sockets).map_err(StartError::Socket)?;
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible =
-        connections_possible(count + bound.admin.len() + bound.chihaya.len() + 1, unix_files);
-    let limits = http_limits(&config, possible);
-    bound.http_unix.clone_from(&config.listen.http_unix);
+    let limits = http_limits(&config, connections_possible(bound.runtimes(count), unix_files));
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let ledgers = extras.sink.map(|sink| Ledgers {
+        site: known.clone(),
+        sink,
+        settings: LedgerSettings::default(),
+    });
+    let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let swarm_settings = policy::swarm_settings(&config);
     let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
-    let books = Arc::new(Books::new(known.clone(), None));
-    chihaya::begin(&books, &config.compat)?;
-    let gauges = Arc::new(Gauges::default());
-    gauges.set_own_gates(extras.gates);
-    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
-    gauges.set_reload(true, clock.unix_secs_at_start());
+        Arc::new(MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers));
+    let books = books(&config, &known)?;
+    let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
+        late,
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -219,6 +229,7 @@ pub fn start_with(
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
+    parts.spawn_late(late_thread)?;
     let workers = parts.workers;
     Ok(Running {
         bound,
@@ -381,40 +392,6 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn spawn_chihaya(
-        &mut self,
-        listeners: Vec<TcpListener>,
-        admin: &Arc<AdminState>,
-        books: &Arc<Books>,
-    ) -> Result<(), StartError> {
-        let Shared { store, clock, .. } = self.shared.clone();
-        let Config { mode, compat, .. } = self.config;
-        let token = compat.chihaya_token.expose();
-        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
-        let chihaya = Arc::new(chihaya);
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let router = chihaya::router(chihaya.clone());
-            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
-        }
-        Ok(())
-    }
-
-    fn spawn_routes(
-        &mut self,
-        name: String,
-        what: &'static str,
-        listener: TcpListener,
-        router: Router,
-    ) -> Result<(), StartError> {
-        let shutdown = self.shared.shutdown.clone();
-        self.spawn(name, move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(admin::serve_router(what, listener, router, async move {
-                shutdown.wait().await;
-            }))
-        })
-    }
-
     fn spawn_keepers(
         &mut self,
         reloader: &Arc<Reloader>,
@@ -441,6 +418,15 @@ impl Parts<'_> {
         })
     }
 
+    fn spawn_late(&mut self, thread: Option<LateThread>) -> Result<(), StartError> {
+        let Some(thread) = thread else { return Ok(()) };
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn("skep-late".to_owned(), move || {
+            thread.run(&shutdown);
+            Ok(())
+        })
+    }
+
     fn spawn(
         &mut self,
         name: String,
@@ -449,6 +435,21 @@ impl Parts<'_> {
         tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
+}
+
+/// What the site told so far.
+fn books(config: &Config, known: &Arc<site::Site>) -> Result<Arc<Books>, StartError> {
+    let books = Arc::new(Books::new(known.clone(), None));
+    chihaya::begin(&books, &config.compat)?;
+    Ok(books)
+}
+
+fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
+    let gauges = Gauges::default();
+    gauges.set_own_gates(own_gates);
+    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+    gauges.set_reload(true, clock.unix_secs_at_start());
+    Arc::new(gauges)
 }
 
 /// The certificate, if any listener needs one.
@@ -558,7 +559,7 @@ fn connections_possible(runtimes: usize, others: u64) -> usize {
     }
 }
 
-fn bound(sockets: &Sockets) -> io::Result<Bound> {
+fn bound(config: &Config, sockets: &Sockets) -> io::Result<Bound> {
     type Addresses = io::Result<Vec<SocketAddr>>;
     let of = |listeners: &[TcpListener]| -> Addresses {
         listeners.iter().map(TcpListener::local_addr).collect()
@@ -569,7 +570,7 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
         https: first(&sockets.https)?,
-        http_unix: Vec::new(),
+        http_unix: config.listen.http_unix.clone(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
         chihaya: of(&sockets.chihaya)?,
