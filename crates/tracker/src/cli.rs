@@ -11,6 +11,7 @@ use crate::config::options::{OPTIONS, position};
 use crate::config::{
     Origin, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment, render,
 };
+use crate::db::DbCommand;
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub enum Command {
     Check(Sources),
     /// Show the JSON Schema of the configuration.
     Schema,
+    /// Ask something of the storage.
+    Db(DbCommand, Sources),
     /// Show this text.
     Help(String),
     /// Show the version.
@@ -85,6 +88,13 @@ pub fn parse(
         None | Some(CommandWord::Serve) => Command::Serve(sources),
         Some(CommandWord::Check) => Command::Check(sources),
         Some(CommandWord::Schema) => Command::Schema,
+        Some(CommandWord::Db) => match reader.of_storage {
+            Some(command) => Command::Db(command, sources),
+            None => {
+                let fault = format!("db needs a command of its own: {}", words(DB_COMMANDS));
+                return Err(UsageError { faults: vec![fault] });
+            }
+        },
         Some(CommandWord::Help) => Command::Help(help()),
         Some(CommandWord::Version) => Command::Version,
     })
@@ -99,6 +109,7 @@ pub fn version() -> String {
 enum CommandWord {
     Serve,
     Check,
+    Db,
     Schema,
     Help,
     Version,
@@ -121,6 +132,7 @@ struct Reader {
     args: Vec<OsString>,
     next: usize,
     command: Option<CommandWord>,
+    of_storage: Option<DbCommand>,
     faults: Vec<String>,
 }
 
@@ -132,6 +144,9 @@ impl Reader {
     }
 
     fn read_command(&mut self, arg: &OsStr) {
+        if let (Some(CommandWord::Db), None) = (self.command, self.of_storage) {
+            return self.read_db_command(arg);
+        }
         let found = COMMANDS.iter().find(|(word, _)| arg == *word);
         match (found, self.command) {
             (Some((_, command)), None) => self.command = Some(*command),
@@ -150,6 +165,18 @@ impl Reader {
                 let fault = format!("{shown} is neither a command nor the value of a flag{hint}");
                 self.faults.push(fault);
             }
+        }
+    }
+
+    fn read_db_command(&mut self, arg: &OsStr) {
+        let found = DB_COMMANDS.iter().find(|(word, _)| arg == *word);
+        self.of_storage = found.map(|(_, command)| *command);
+        if self.of_storage.is_none() {
+            let word = arg.to_string_lossy();
+            let hint = hint(nearest(&word, DB_COMMANDS.iter().map(|(word, _)| *word)), "");
+            let shown = if hint.is_empty() { "a stray word".into() } else { printable(&word) };
+            let all = words(DB_COMMANDS);
+            self.faults.push(format!("{shown} is no command of db, which has {all}{hint}"));
         }
     }
 
@@ -315,11 +342,22 @@ fn help() -> String {
 
 const COMMANDS: &[(&str, CommandWord)] = &[
     ("check", CommandWord::Check),
+    ("db", CommandWord::Db),
     ("help", CommandWord::Help),
     ("schema", CommandWord::Schema),
     ("serve", CommandWord::Serve),
     ("version", CommandWord::Version),
 ];
+
+const DB_COMMANDS: &[(&str, DbCommand)] = &[
+    ("migrate", DbCommand::Migrate),
+    ("schema", DbCommand::Schema),
+    ("status", DbCommand::Status),
+];
+
+fn words<T>(commands: &[(&str, T)]) -> String {
+    commands.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}
 
 /// Flags of Chihaya and of its log library, and whether they take a value.
 const IGNORED: &[(&str, bool)] = &[
@@ -336,6 +374,9 @@ const HELP_HEAD: &str = "\
 Usage: skep [serve] [flags]   run the tracker; without any flag on port 1337, UDP and HTTP
        skep check [flags]     check the configuration and print what takes effect
        skep schema            print the JSON Schema of the configuration
+       skep db status         tell where records and sums are kept, and how far they are
+       skep db migrate        bring the tables of the storage up to date
+       skep db schema         print their SQL, of another driver with --driver NAME
 
 Common flags:
   -c, --config FILE      configuration file (TOML, JSON or YAML), also SKEP_CONFIG
@@ -485,6 +526,31 @@ mod tests {
         assert_eq!(faults(&["--prot", "check"]), ["unknown flag --prot; did you mean --port?"]);
         assert_eq!(faults(&["--prot", "--pord"]).len(), 2);
         assert_eq!(faults(&["--prot=1", "chek"]).len(), 2);
+    }
+
+    #[test]
+    fn db_takes_a_command_of_its_own() {
+        for (word, command) in DB_COMMANDS {
+            let args = ["db", "--driver=mysql", word, "--storage.url", "u"];
+            let Command::Db(found, sources) = parse(os(&args), &[]).unwrap() else {
+                panic!("not db {word}")
+            };
+            assert_eq!(found, *command);
+            let storage = Config::load(&sources).unwrap().config.storage;
+            assert_eq!((storage.driver.as_str(), storage.url.expose()), ("mysql", Some("u")));
+        }
+        assert_eq!(faults(&["db"]), ["db needs a command of its own: migrate, schema, status"]);
+        assert_eq!(
+            faults(&["db", "migrat", "hunter2"]),
+            [
+                "migrat is no command of db, which has migrate, schema, status; did you mean migrate?",
+                "a stray word is no command of db, which has migrate, schema, status",
+            ]
+        );
+        assert_eq!(
+            faults(&["db", "status", "check"]),
+            ["check is a second command; one is allowed"]
+        );
     }
 
     #[test]

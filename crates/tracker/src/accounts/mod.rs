@@ -19,7 +19,8 @@ use skep_engine::ledger::Delta;
 
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub use self::open::{
-    StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
+    StorageError, driver_settings, find_driver, journal_folder, load_site, open_accounts,
+    open_storage, restore_accounts,
 };
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
