@@ -47,7 +47,9 @@ impl Poll {
             Err(error) if self.failed => tracing::debug!("still: {error}"),
             Err(error) => {
                 self.failed = true;
-                tracing::error!("cannot look for changes of the storage: {error}; all stays as it is");
+                tracing::error!(
+                    "cannot look for changes of the storage: {error}; all stays as it is"
+                );
             }
         }
     }
