@@ -245,6 +245,7 @@ fn record(user: u32, torrent: u32) -> Record {
         peer_id: PeerId(peer_id),
         peer_key: 0,
         counters: Traffic::default(),
+        corrupt_bytes: 0,
         family: Family::Ipv4,
         seeds: false,
         open: true,

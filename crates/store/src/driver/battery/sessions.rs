@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use skep_engine::ledger::{
-    Delta, Entry, Family, Ledger, LedgerSettings, Outcome, SessionState, Terms, Traffic,
+    Delta, Entry, Family, Ledger, LedgerSettings, Outcome, SessionState, Terms, Traffic, Verdict,
 };
 use skep_engine::site::{TorrentId, UserId};
 use skep_engine::{Seed, Tick};
@@ -55,6 +55,7 @@ fn sessions() -> Vec<Record> {
         set(1001, "[2001:db8::1]:65535", |session| {
             (session.peer_id, session.family) = (PeerId([0; 20]), Family::Ipv6);
             session.counters = Traffic { uploaded_bytes: 5, downloaded_bytes: 6 };
+            session.corrupt_bytes = 7;
         }),
         set(1002, "", |session| {
             (session.peer_id, session.family) = (PeerId([255; 20]), Family::Webrtc);
@@ -67,6 +68,7 @@ fn sessions() -> Vec<Record> {
         set(most.into(), "[::ffff:192.0.2.1]:80", |session| {
             session.user = UserId(2);
             session.counters = Traffic { uploaded_bytes: u64::MAX, downloaded_bytes: 1 << 63 };
+            session.corrupt_bytes = u64::MAX - 1;
         }),
         set(u64::from(most) + 10, "255.255.255.255:6881", |session| {
             (session.torrent, session.peer_key) = (TorrentId(6), 1 << 31);
@@ -106,6 +108,9 @@ pub fn the_last_state_of_a_session_counts(subject: &Subject) {
     // The clock was set back, and the user's addresses are no longer kept.
     conn.apply(&batch(5, [later(-100, 30)])).unwrap();
     assert_remembers(&*conn, &[later(-100, 30), other]);
+    let decided = with(later(20, 40), |delta| delta.verdict = Some(Verdict::Denied));
+    conn.apply(&batch(6, [decided])).unwrap();
+    assert_remembers(&*conn, &[later(-100, 30), other]);
 }
 
 /// Sessions that were heard of at the time or later come, and the latest come first.
@@ -138,7 +143,9 @@ fn announce(ledger: &mut Ledger, uploaded_bytes: u64, now: u32) -> Delta {
         torrent: TorrentId(5),
         user: UserId(1),
         request: &request,
+        corrupt_bytes: None,
         family: Family::Ipv4,
+        ip: None,
         now: Tick(now),
         terms: Terms::default(),
     });

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_engine::ledger::{Sums, Traffic};
+use skep_engine::ledger::{Sums, Traffic, Verdict};
 use skep_engine::site::{Change, Factor, FactorId, TorrentId, UserId};
 
 use super::{Subject, assert_holds, batch, record, taken, uploaded, user, with};
@@ -19,6 +19,7 @@ fn telling(user: u32, torrent: u32, factor: u64) -> Record {
     with(record(user, torrent), |delta| {
         delta.raw = Traffic { uploaded_bytes: factor, downloaded_bytes: 2 * factor };
         delta.credited = Traffic { uploaded_bytes: 4 * factor, downloaded_bytes: 8 * factor };
+        delta.corrupt_bytes = 128 * factor;
         delta.seeding_secs = 16 * factor as u32;
         delta.leeching_secs = 32 * factor as u32;
         delta.active_secs = 64 * factor as u32;
@@ -31,6 +32,8 @@ fn told(factor: u64, completions: u64) -> Sums {
         raw: Traffic { uploaded_bytes: factor, downloaded_bytes: 2 * factor },
         credited: Traffic { uploaded_bytes: 4 * factor, downloaded_bytes: 8 * factor },
         held: Traffic::default(),
+        settled: Traffic::default(),
+        corrupt_bytes: 128 * factor,
         seeding_secs: 16 * factor,
         leeching_secs: 32 * factor,
         active_secs: 64 * factor,
@@ -61,17 +64,28 @@ pub fn sums_are_added_up(subject: &Subject) {
     }
 }
 
-/// What waits for somebody to look at it is not among what was moved.
+/// What waits for somebody to look at it is not among what was moved, before that is decided.
 pub fn held_traffic_is_kept_apart(subject: &Subject) {
     let conn = subject.open();
-    let held = with(record(1, 5), |delta| {
-        delta.raw = Traffic { uploaded_bytes: 7, downloaded_bytes: 9 };
-        delta.held = true;
-    });
-    conn.apply(&batch(0, [held, telling(1, 5, 1), held])).unwrap();
-    let held = Traffic { uploaded_bytes: 14, downloaded_bytes: 18 };
-    for of in [Totals::User(UserId(1)), Totals::Torrent(TorrentId(5)), of_passage(1, 5)] {
-        assert_eq!(conn.totals(of).unwrap(), Sums { held, ..told(1, 1) }, "{of:?}");
+    let held = |verdict: Option<Verdict>, bytes| {
+        with(record(1, 5), |delta| {
+            delta.raw = Traffic { uploaded_bytes: bytes, downloaded_bytes: bytes + 1 };
+            (delta.held, delta.verdict) = (verdict.is_none(), verdict);
+        })
+    };
+    conn.apply(&batch(0, [held(None, 100), telling(1, 5, 1), held(None, 100)])).unwrap();
+    let all = [Totals::User(UserId(1)), Totals::Torrent(TorrentId(5)), of_passage(1, 5)];
+    let traffic = |uploaded_bytes, downloaded_bytes| Traffic { uploaded_bytes, downloaded_bytes };
+    let expected = Sums { held: traffic(200, 202), ..told(1, 1) };
+    for of in all {
+        assert_eq!(conn.totals(of).unwrap(), expected, "{of:?}");
+    }
+    let decided = [held(Some(Verdict::Denied), 10), held(Some(Verdict::Released), 1000)];
+    conn.apply(&batch(3, decided)).unwrap();
+    let settled = traffic(1010, 1012);
+    let expected = Sums { settled, raw: traffic(1001, 1003), ..expected };
+    for of in all {
+        assert_eq!(conn.totals(of).unwrap(), expected, "{of:?}, decided");
     }
 }
 
@@ -128,7 +142,7 @@ pub fn nobody_has_no_sums(subject: &Subject) {
 /// A user may be removed before the last delta is applied; what was added up stays.
 pub fn sums_need_no_record_and_outlive_it(subject: &Subject) {
     let conn = subject.open();
-    conn.change(&[Change::PutUser(user(1, "k"))]).unwrap();
+    conn.change(&[Change::PutUser(user(1, "k")), Change::PutUser(user(2, "l"))]).unwrap();
     conn.apply(&batch(0, [uploaded(1, 5, 10)])).unwrap();
     conn.change(&[Change::RemoveUser(UserId(1)), Change::RemoveTorrent(TorrentId(5))]).unwrap();
     conn.apply(&batch(1, [uploaded(1, 5, 10)])).unwrap();

@@ -57,6 +57,7 @@ enum Fault {
     SwapsUpAndDown,
     LosesCompletions,
     LosesActiveTime,
+    LosesSettledTraffic,
     Wraps,
     MixesUpPassages,
     NeedsTheUser,
@@ -64,6 +65,7 @@ enum Fault {
     LeavesBudgets,
     LetsBudgetsWrap,
     CutsCounters,
+    LosesCorruptCounters,
     LosesPeerKeys,
     LosesPasses,
     LosesIpv6,
@@ -77,7 +79,7 @@ enum Fault {
 
 use Fault::*;
 
-const FAULTS: [Fault; 48] = [
+const FAULTS: [Fault; 50] = [
     AddsABatchTwice,
     TellsNobodyOfABatchTwice,
     LeavesOutRecordsBetweenBatches,
@@ -110,6 +112,7 @@ const FAULTS: [Fault; 48] = [
     SwapsUpAndDown,
     LosesCompletions,
     LosesActiveTime,
+    LosesSettledTraffic,
     Wraps,
     MixesUpPassages,
     NeedsTheUser,
@@ -117,6 +120,7 @@ const FAULTS: [Fault; 48] = [
     LeavesBudgets,
     LetsBudgetsWrap,
     CutsCounters,
+    LosesCorruptCounters,
     LosesPeerKeys,
     LosesPasses,
     LosesIpv6,
@@ -195,21 +199,17 @@ impl Faulty {
                     }
                 }
             }
-            (AllowsAPasskeyTwice, Change::PutUser(new)) => {
-                if self
-                    .users()
-                    .iter()
-                    .any(|other| other.id != new.id && other.passkey == new.passkey)
-                {
-                    new.passkey = "".into();
-                }
+            (AllowsAPasskeyTwice, Change::PutUser(new))
+                if self.users().iter().any(|it| it.id != new.id && it.passkey == new.passkey) =>
+            {
+                new.passkey = "".into();
             }
             (AllowsOneUserWithoutPasskey, Change::PutUser(new)) if new.passkey.is_empty() => {
                 new.passkey = "none".into();
             }
             (KeepsOldFields, Change::PutUser(new)) => {
                 let old = self.users().into_iter().find(|old| old.id == new.id);
-                new.slots = new.slots.or(old.and_then(|old| old.slots));
+                new.slots = new.slots.or_else(|| old.and_then(|old| old.slots));
             }
             (KeepsMembersOfRemovedGroups, Change::RemoveGroup(group)) => {
                 *group = GroupId(u32::MAX - 1);
@@ -238,7 +238,7 @@ impl Faulty {
                     std::thread::yield_now();
                 }
                 let applied = self.memory.applied(batch.journal()).unwrap();
-                let applied = applied.unwrap_or(batch.from());
+                let applied = applied.unwrap_or_else(|| batch.from());
                 let moved = Batch::new(batch.journal(), applied, batch.records().to_vec());
                 Some(self.memory.apply(&moved))
             }
@@ -339,6 +339,7 @@ impl Conn for Faulty {
                     let bytes = &mut session.counters.uploaded_bytes;
                     *bytes = (*bytes).min(i64::MAX as u64);
                 }
+                LosesCorruptCounters => session.corrupt_bytes = 0,
                 LosesPeerKeys => session.peer_key = 0,
                 LosesPasses => session.pass_counted = false,
                 OpensEndedSessions => session.open = true,
@@ -404,6 +405,7 @@ impl Conn for Faulty {
                 std::mem::swap(uploaded_bytes, downloaded_bytes);
             }
             LosesCompletions => sums.completions = 0,
+            LosesSettledTraffic => sums.settled = Traffic::default(),
             LosesActiveTime => sums.active_secs = 0,
             Wraps if sums.raw.uploaded_bytes == i64::MAX as u64 => {
                 sums.raw.uploaded_bytes = i64::MIN.cast_unsigned() >> 1;
