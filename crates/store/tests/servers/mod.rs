@@ -141,14 +141,19 @@ fn of_mariadb(name: &str) -> PathBuf {
 ///
 /// # Panics
 /// If it does not come in two minutes.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(look, || format!("waited too long for {what}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for programs that keep their own time")]
+fn wait_or<T>(mut look: impl FnMut() -> Option<T>, complain: impl Fn() -> String) -> T {
+    let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < LIMIT, "waited too long for {what}");
-        thread::sleep(LOOK);
+        assert!(Instant::now() < deadline, "{}", complain());
+        thread::park_timeout(LOOK);
     }
 }
 
@@ -226,11 +231,8 @@ impl Server {
         self.tell("start");
         let log = self.folder.join("log");
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        let start = Instant::now();
-        while said().matches(words).count() < starts as usize {
-            assert!(start.elapsed() < LIMIT, "the server does not start:\n{}", said());
-            thread::sleep(LOOK);
-        }
+        let has_begun = || (said().matches(words).count() >= starts as usize).then_some(());
+        wait_or(has_begun, || format!("the server does not start:\n{}", said()));
     }
 
     /// Makes an empty database and returns its name.
