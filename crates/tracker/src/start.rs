@@ -27,8 +27,8 @@ use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Pos
 use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
-use crate::pages::Site;
-use crate::policy;
+use crate::pages::Site as PageSite;
+use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
@@ -37,6 +37,7 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
+use crate::site::Site;
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -108,7 +109,7 @@ pub struct Running {
     bound: Bound,
     clock: Clock,
     store: Arc<dyn PeerStore>,
-    site: Arc<crate::site::Site>,
+    site: Arc<Site>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -132,8 +133,8 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let books = Arc::new(crate::site::Site::new(&seed, &clock));
-    let (first_policy, sizes) = policy::load(&config, &seed, &books)?;
+    let site = Arc::new(Site::new(&seed, &clock));
+    let (first_policy, sizes) = policy::load(&config, &seed, &site)?;
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
@@ -150,9 +151,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
-    let gauges = Arc::new(Gauges::default());
-    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
-    gauges.set_reload(true, clock.unix_secs_at_start());
+    let gauges = gauges(&sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
@@ -166,7 +165,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
-        site: books.clone(),
+        site: site.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -176,7 +175,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
-        site: site(&config, &bound),
+        site: page_site(&config, &bound),
     });
     let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {
@@ -193,16 +192,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running {
-        bound,
-        clock,
-        store,
-        site: books,
-        reloader,
-        admin,
-        workers,
-        _unix_sockets: unix_sockets,
-    })
+    Ok(Running { bound, clock, store, site, reloader, admin, workers, _unix_sockets: unix_sockets })
 }
 
 impl Running {
@@ -226,7 +216,7 @@ impl Running {
 
     /// What the site tells: torrents, and users where there are any.
     #[must_use]
-    pub const fn site(&self) -> &Arc<crate::site::Site> {
+    pub const fn site(&self) -> &Arc<Site> {
         &self.site
     }
 
@@ -318,7 +308,7 @@ impl Parts<'_> {
         &mut self,
         listeners: Vec<Vec<Listening>>,
         limits: HttpLimits,
-        site: &Site,
+        site: &PageSite,
         tls: Option<Arc<Tls>>,
     ) -> Result<(), StartError> {
         let Shared { store, seed, clock, .. } = self.shared.clone();
@@ -390,6 +380,14 @@ impl Parts<'_> {
     }
 }
 
+/// What is known of the lists and settings that were read.
+fn gauges(sizes: &ListSizes, clock: &Clock) -> Arc<Gauges> {
+    let gauges = Gauges::default();
+    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+    gauges.set_reload(true, clock.unix_secs_at_start());
+    Arc::new(gauges)
+}
+
 /// The certificate, if any listener needs one.
 fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
@@ -448,9 +446,9 @@ fn listening(
     http.into_iter().zip(https).map(of_worker).collect()
 }
 
-fn site(config: &Config, bound: &Bound) -> Site {
+fn page_site(config: &Config, bound: &Bound) -> PageSite {
     let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
-    Site {
+    PageSite {
         version: env!("CARGO_PKG_VERSION"),
         mode: config.mode,
         udp_port: port(&bound.udp),

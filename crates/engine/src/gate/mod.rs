@@ -18,6 +18,7 @@ pub use members::{Account, Listing, Membership, Reason};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 
 use skep_proto::InfoHash;
@@ -272,6 +273,13 @@ impl Rules {
     #[must_use]
     pub fn registers(&self, info_hash: &InfoHash) -> bool {
         self.access == TorrentAccess::Listed && self.serves(info_hash)
+    }
+
+    /// What people call a torrent, as a list or the site says.
+    #[must_use]
+    pub fn name(&self, info_hash: &InfoHash) -> Option<Cow<'_, str>> {
+        let listed = self.torrents.name(info_hash).map(Cow::Borrowed);
+        listed.or_else(|| Some(Cow::Owned(self.site.as_ref()?.name(info_hash)?.into_string())))
     }
 
     /// Calls `visit` with the torrents that are served whether or not they have peers; one that is

@@ -14,6 +14,7 @@ mod intervals;
 mod lifecycle;
 mod memory;
 mod pages;
+mod private;
 mod proxy;
 mod robustness;
 mod scenarios;
