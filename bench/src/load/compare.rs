@@ -23,10 +23,11 @@ use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
 use crate::load::scenario::{
-    Case, FULL, Load, Protocol, SMOKE, SOURCES, Scenario, WINDOW, WS_OFFERS, WS_PEERS_A_TORRENT,
-    WS_WINDOW, names,
+    Case, FULL, Load, Protocol, SMOKE, SOURCES, Scenario, USERS, WINDOW, WS_OFFERS,
+    WS_PEERS_A_TORRENT, WS_WINDOW, names,
 };
 use crate::load::server::{Server, free_port, on_core};
+use crate::load::site::DataDir;
 use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
 use crate::load::tls::Handshake;
 use crate::load::udp::{self, Mix, UdpLoad};
@@ -57,6 +58,8 @@ pub(crate) enum Part {
     Https,
     /// Only WebSocket.
     Ws,
+    /// Where there is no very large number of torrents, with passkeys.
+    Private,
     /// Only the sweep: its clock can be moved.
     Aging,
     /// Without swarms.
@@ -98,6 +101,10 @@ impl Tracker {
             Part::All => matches!(protocol, Protocol::Udp | Protocol::Http),
             Part::Udp | Part::UdpFloor => protocol == Protocol::Udp,
             Part::Http | Part::HttpFloor => protocol == Protocol::Http,
+            Part::Private => {
+                matches!(protocol, Protocol::Udp | Protocol::Http)
+                    && scenario.torrents <= SMALL_TORRENTS_MAX
+            }
             Part::Https => protocol == Protocol::Https,
             Part::Ws | Part::WsFloor => protocol == Protocol::Ws,
             Part::Small => {
@@ -114,6 +121,11 @@ impl Tracker {
 
     fn is_floor(&self) -> bool {
         matches!(self.part, Part::UdpFloor | Part::HttpFloor | Part::WsFloor)
+    }
+
+    /// Users that it knows and who announce, if it is private.
+    fn users(&self) -> Option<u32> {
+        (self.part == Part::Private).then_some(USERS)
     }
 
     fn check(&self) -> Check {
@@ -162,6 +174,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) window: usize,
     /// What was counted while filling and is not part of any figures yet.
     pub(crate) fill: Counts,
+    /// The folder of a private tracker.
+    pub(crate) _data: Option<DataDir>,
 }
 
 /// Trackers that are measured in turn.
@@ -284,9 +298,15 @@ impl Comparison {
         population: &'a Population,
     ) -> Result<Runner<'a>> {
         let port = self.port_for(tracker)?;
-        let line = tracker.line(port, 1, answered_peers);
+        let mut line = tracker.line(port, 1, answered_peers);
+        let mut data = None;
+        if let Some(users) = tracker.users() {
+            let folder = DataDir::filled(&port.to_string(), population.torrents, users)?;
+            line = line.replace("{data}", &folder.path().display().to_string());
+            data = Some(folder);
+        }
         let server = Server::start(&line, self.cores.first().copied())?;
-        Ok(self.runner(tracker, server, port, population))
+        Ok(Runner { _data: data, ..self.runner(tracker, server, port, population) })
     }
 
     pub(crate) fn runner<'a>(
@@ -305,6 +325,7 @@ impl Comparison {
             generators: self.cores.last().copied().into_iter().collect(),
             window: WINDOW,
             fill: Counts::default(),
+            _data: None,
         }
     }
 
@@ -442,6 +463,7 @@ impl Comparison {
             window: runner.window,
             mix,
             num_want: NUM_WANT,
+            users: runner.tracker.users(),
             check: runner.tracker.check(),
             segments_max: SEGMENTS_MAX,
             warm_up_secs: self.warm_up_secs(),
@@ -465,6 +487,7 @@ impl Comparison {
             announces,
             scrapes,
             num_want: NUM_WANT,
+            users: runner.tracker.users(),
             check: runner.tracker.check(),
             tls: None,
             warm_up_secs: self.warm_up_secs(),

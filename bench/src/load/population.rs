@@ -110,6 +110,7 @@ fn port_offset(torrent: u32) -> u32 {
 /// All peers, sorted by where they come from and otherwise in random order.
 pub(crate) struct Population {
     pub(crate) sources: Sources,
+    pub(crate) torrents: u32,
     pub(crate) lists: Vec<Vec<Peer>>,
 }
 
@@ -145,7 +146,7 @@ impl Population {
         for list in &mut lists {
             shuffle(list, &mut seed);
         }
-        Ok(Self { sources, lists })
+        Ok(Self { sources, torrents, lists })
     }
 
     /// How many peers there are.
@@ -172,6 +173,18 @@ pub(crate) fn peer_id(peer: Peer) -> [u8; 20] {
         *byte = b'a' + (random >> (at * 4)) as u8 % 16;
     }
     bytes
+}
+
+/// The user who has a peer; of a torrent's peers no two have the same, if there are users enough.
+pub(crate) fn user(peer: Peer, users: u32) -> u32 {
+    (peer.index + mixed(u64::from(peer.torrent)) as u32 % users) % users
+}
+
+/// The passkey of a user.
+pub(crate) fn passkey(user: u32) -> [u8; 32] {
+    let digit = |half: u64| b"0123456789abcdef"[half as usize & 15];
+    let words = [mixed(u64::from(user)), mixed(!u64::from(user))];
+    core::array::from_fn(|at| digit(words[at / 16] >> (at % 16 * 4)))
 }
 
 fn shuffle(list: &mut [Peer], seed: &mut u64) {

@@ -9,6 +9,15 @@
 pub mod driver;
 mod journal;
 mod list;
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod record;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 
 pub use journal::{
@@ -20,4 +29,5 @@ pub use list::{
     Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
     PROBLEMS_KEPT_MAX, Skipped, open_list,
 };
+pub use record::{ENCODED_BYTES_MAX, Encoded, RecordError};
 pub use watch::{Look, Watched};

@@ -19,13 +19,9 @@ use skep_engine::site::{
     TorrentId, User, UserId,
 };
 use skep_engine::{Seed, Tick};
-use skep_net::memory::{CountingAllocator, allocated_bytes};
+use skep_net::memory::allocated_bytes;
 use skep_proto::InfoHash;
 use skep_proto::http::Passkey;
-
-/// As in the product: what is counted is part of the cost.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const LOOK_UPS: usize = 1 << 20;
 

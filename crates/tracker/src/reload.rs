@@ -242,7 +242,8 @@ impl Reloader {
         }
     }
 
-    fn put_in_force(&self, state: &mut State, policy: Policy, sizes: ListSizes) {
+    fn put_in_force(&self, state: &mut State, mut policy: Policy, sizes: ListSizes) {
+        policy.own_gates = self.affected.policy.load().own_gates.clone();
         let policy = Arc::new(policy);
         state.retired.push(self.affected.policy.swap(policy.clone()));
         self.drop_what_is_not_served(&policy);

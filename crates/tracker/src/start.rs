@@ -2,6 +2,8 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod routes;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -11,15 +13,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
-use skep_engine::gate::RateTable;
+use skep_engine::gate::{OwnGates, RateTable};
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use crate::accounts::{Late, LateThread, Ledgers};
 use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
+use crate::builder::Extras;
+use crate::compat::chihaya;
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -27,7 +33,7 @@ use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Pos
 use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
-use crate::pages::Site as PageSite;
+use crate::pages::Site;
 use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
@@ -37,7 +43,7 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
-use crate::site::Site;
+use crate::site::{self, Books, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -62,6 +68,9 @@ pub enum StartError {
     #[cfg(unix)]
     #[error(transparent)]
     BindUnix(#[from] UnixBindError),
+    /// What the configuration says of a site cannot be put in force.
+    #[error("cannot put clients of the configuration in force: {0}")]
+    Change(#[from] ChangeError),
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
@@ -94,6 +103,8 @@ pub struct Bound {
     pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Addresses of the routes of Chihaya.
+    pub chihaya: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
     pub left_out: Vec<SocketAddr>,
     /// The smallest receive buffer that a UDP socket got.
@@ -104,12 +115,19 @@ pub struct Bound {
     pub http_connections_max: usize,
 }
 
+impl Bound {
+    /// Runtimes of so many workers, of other listeners, and the one that waits for signals.
+    const fn runtimes(&self, workers: usize) -> usize {
+        workers + self.admin.len() + self.chihaya.len() + 1
+    }
+}
+
 /// A tracker that answers.
 pub struct Running {
     bound: Bound,
     clock: Clock,
     store: Arc<dyn PeerStore>,
-    site: Arc<Site>,
+    site: Arc<site::Site>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -129,32 +147,51 @@ type UnixSockets = ();
 /// # Errors
 /// What keeps it from starting. Nothing is left open then.
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
+    start_with(loaded, Extras::default(), log)
+}
+
+/// Starts the tracker with drivers and gates of one's own, as [`start`] does without.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    loaded: Loaded,
+    extras: Extras,
+    log: Option<LogControl>,
+) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let site = Arc::new(Site::new(&seed, &clock));
-    let (first_policy, sizes) = policy::load(&config, &seed, &site)?;
+    let known = Arc::new(site::Site::new(&seed, &clock));
+    let (mut first_policy, sizes) = policy::load(&config, &seed, &known)?;
+    first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
     let unix_sockets = bind_unix(&config)?;
-    let mut bound = bound(&sockets).map_err(StartError::Socket)?;
-    // One runtime waits for signals.
+    let mut bound = bound(&config, &sockets).map_err(StartError::Socket)?;
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible = connections_possible(count + bound.admin.len() + 1, unix_files);
-    let limits = http_limits(&config, possible);
-    bound.http_unix.clone_from(&config.listen.http_unix);
+    let limits = http_limits(&config, connections_possible(bound.runtimes(count), unix_files));
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let ledgers = extras.sink.map(|sink| Ledgers {
+        site: known.clone(),
+        sink,
+        settings: LedgerSettings::default(),
+    });
+    let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let swarm_settings = policy::swarm_settings(&config);
     let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
-    let gauges = gauges(&sizes, &clock);
+        Arc::new(MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers));
+    let books = books(&config, &known)?;
+    let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
+        late,
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -165,7 +202,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
-        site: site.clone(),
+        site: known.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -175,7 +212,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
-        site: page_site(&config, &bound),
+        site: site(&config, &bound),
     });
     let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {
@@ -190,9 +227,20 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
+    parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
+    parts.spawn_late(late_thread)?;
     let workers = parts.workers;
-    Ok(Running { bound, clock, store, site, reloader, admin, workers, _unix_sockets: unix_sockets })
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        site: known,
+        reloader,
+        admin,
+        workers,
+        _unix_sockets: unix_sockets,
+    })
 }
 
 impl Running {
@@ -216,7 +264,7 @@ impl Running {
 
     /// What the site tells: torrents, and users where there are any.
     #[must_use]
-    pub const fn site(&self) -> &Arc<Site> {
+    pub const fn site(&self) -> &Arc<site::Site> {
         &self.site
     }
 
@@ -308,7 +356,7 @@ impl Parts<'_> {
         &mut self,
         listeners: Vec<Vec<Listening>>,
         limits: HttpLimits,
-        site: &PageSite,
+        site: &Site,
         tls: Option<Arc<Tls>>,
     ) -> Result<(), StartError> {
         let Shared { store, seed, clock, .. } = self.shared.clone();
@@ -370,6 +418,15 @@ impl Parts<'_> {
         })
     }
 
+    fn spawn_late(&mut self, thread: Option<LateThread>) -> Result<(), StartError> {
+        let Some(thread) = thread else { return Ok(()) };
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn("skep-late".to_owned(), move || {
+            thread.run(&shutdown);
+            Ok(())
+        })
+    }
+
     fn spawn(
         &mut self,
         name: String,
@@ -380,9 +437,16 @@ impl Parts<'_> {
     }
 }
 
-/// What is known of the lists and settings that were read.
-fn gauges(sizes: &ListSizes, clock: &Clock) -> Arc<Gauges> {
+/// What the site told so far.
+fn books(config: &Config, known: &Arc<site::Site>) -> Result<Arc<Books>, StartError> {
+    let books = Arc::new(Books::new(known.clone(), None));
+    chihaya::begin(&books, &config.compat)?;
+    Ok(books)
+}
+
+fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
     let gauges = Gauges::default();
+    gauges.set_own_gates(own_gates);
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
     Arc::new(gauges)
@@ -446,9 +510,9 @@ fn listening(
     http.into_iter().zip(https).map(of_worker).collect()
 }
 
-fn page_site(config: &Config, bound: &Bound) -> PageSite {
+fn site(config: &Config, bound: &Bound) -> Site {
     let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
-    PageSite {
+    Site {
         version: env!("CARGO_PKG_VERSION"),
         mode: config.mode,
         udp_port: port(&bound.udp),
@@ -495,7 +559,7 @@ fn connections_possible(runtimes: usize, others: u64) -> usize {
     }
 }
 
-fn bound(sockets: &Sockets) -> io::Result<Bound> {
+fn bound(config: &Config, sockets: &Sockets) -> io::Result<Bound> {
     type Addresses = io::Result<Vec<SocketAddr>>;
     let of = |listeners: &[TcpListener]| -> Addresses {
         listeners.iter().map(TcpListener::local_addr).collect()
@@ -506,9 +570,10 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
         https: first(&sockets.https)?,
-        http_unix: Vec::new(),
+        http_unix: config.listen.http_unix.clone(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
+        chihaya: of(&sockets.chihaya)?,
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
         workers: sockets.udp.len(),

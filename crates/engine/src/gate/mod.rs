@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod members;
+mod own;
 mod passkey;
 mod port;
 mod rate;
@@ -15,6 +16,7 @@ mod user;
 pub use address::AddressRanges;
 pub use client::ClientPrefixes;
 pub use members::{Account, Listing, Membership, Reason};
+pub use own::{OWN_GATES_MAX, OwnGate, OwnGates};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
@@ -81,11 +83,24 @@ pub enum Refusal<'a> {
         /// The whole text for the client, the site's reason included.
         text: &'a str,
     },
+    /// The user downloads as many torrents as the user may at once.
+    NoSlotFree,
+    /// The user has as many sessions in the torrent as the user may.
+    TooManyClients,
+    /// What the announce counts for could not be written down.
+    NotRecorded,
+    /// A gate of the operator's own program says no.
+    Own {
+        /// Which of them.
+        number: usize,
+        /// The text for the client.
+        text: &'a str,
+    },
 }
 
 impl<'a> Refusal<'a> {
-    /// Labels of all refusals, in the order of [`Refusal::index`].
-    pub const LABELS: [&'static str; 11] = [
+    /// Labels of all refusals but those of gates of one's own, in the order of [`Refusal::index`].
+    pub const LABELS: [&'static str; 14] = [
         "invalid_ip",
         "address_denied",
         "client_not_allowed",
@@ -97,9 +112,15 @@ impl<'a> Refusal<'a> {
         "leeching_not_allowed",
         "pending_torrent",
         "deleted_torrent",
+        "no_slot_free",
+        "too_many_clients",
+        "not_recorded",
     ];
 
-    /// Position in [`Refusal::LABELS`], to count by.
+    /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
+    pub const COUNT: usize = Self::LABELS.len() + OWN_GATES_MAX;
+
+    /// Position in [`Refusal::LABELS`] or behind it, to count by.
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -114,6 +135,10 @@ impl<'a> Refusal<'a> {
             Self::MayNotLeech => 8,
             Self::Pending => 9,
             Self::Deleted { .. } => 10,
+            Self::NoSlotFree => 11,
+            Self::TooManyClients => 12,
+            Self::NotRecorded => 13,
+            Self::Own { number, .. } => Self::LABELS.len() + number,
         }
     }
 
@@ -131,19 +156,27 @@ impl<'a> Refusal<'a> {
             Self::AccountDisabled => "Your account is disabled",
             Self::MayNotLeech => "Your account may not download",
             Self::Pending => "Torrent is not approved yet",
+            Self::NoSlotFree => "All your download slots are in use",
+            Self::TooManyClients => "You have too many clients on this torrent",
+            Self::NotRecorded => "Not recorded, try again",
+            Self::Own { text, .. } => text,
         }
     }
 
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::InvalidIp | Self::InvalidPort) && !self.is_passing()
+        let comes_again = matches!(
+            self,
+            Self::InvalidIp | Self::InvalidPort | Self::NotRecorded | Self::Own { .. }
+        );
+        !comes_again && !self.is_passing()
     }
 
     /// Whether asking again helps some day, and not soon.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::MayNotLeech | Self::Pending)
+        matches!(self, Self::MayNotLeech | Self::Pending | Self::NoSlotFree | Self::TooManyClients)
     }
 }
 
@@ -205,6 +238,13 @@ pub const GATES: &[Gate] = &[
         refusals: &["port_not_allowed"],
         check: port::check,
         check_member: port::check_member,
+    },
+    Gate {
+        name: "account",
+        doc: "Counts what a user downloads at once and the user's clients on the torrent, and writes down what must not be lost, where accounts are kept. Decided with the swarm.",
+        refusals: &["no_slot_free", "too_many_clients", "not_recorded"],
+        check: passes,
+        check_member: |_, _| Ok(()),
     },
 ];
 

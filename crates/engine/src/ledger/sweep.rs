@@ -54,7 +54,8 @@ impl Ledger {
             if session.open && !session.is_active(settings, now) {
                 session.open = false;
                 tally.sessions_open -= 1;
-                ends.push(end_of(account, at, now));
+                let downloads = account.count_downloads();
+                ends.push(Delta { downloads, ..end_of(account, at, now) });
             }
             let session = account.session(at);
             // When room is short, counters of those who left are the first to go.
@@ -97,6 +98,7 @@ impl Ledger {
             None => {
                 let mut account = Account::new(state.torrent, state.user, session);
                 account.pass_counted = state.pass_counted;
+                account.count_downloads();
                 self.table.insert(&self.seed, hash, account);
                 self.tally.accounts += 1;
                 true
@@ -117,6 +119,7 @@ fn end_of(account: &Account, at: usize, now: u32) -> Delta {
         at: Tick(now - super::BEFORE_START_SECS),
         raw: Traffic::default(),
         credited: Traffic::default(),
+        corrupt_bytes: 0,
         left_bytes: None,
         seeding_secs: 0,
         leeching_secs: 0,
@@ -127,5 +130,7 @@ fn end_of(account: &Account, at: usize, now: u32) -> Delta {
         completed: false,
         reset: false,
         held: false,
+        verdict: None,
+        downloads: 0,
     }
 }

@@ -36,6 +36,8 @@ pub struct HttpAnnounce {
     pub announce: Announce,
     /// For the accounts, where users are known.
     pub member: Option<Member>,
+    /// Bytes that the client threw away, if it tells; for the accounts.
+    pub corrupt_bytes: Option<u64>,
     /// IPv4 peers that may be returned.
     pub ipv4_peers: usize,
     /// IPv6 peers that may be returned.
@@ -156,6 +158,8 @@ impl<'a> HttpSession<'a> {
         if member.is_some() && !read.has_left {
             return Err(HttpRefusal::Broken(DecodeError::MissingLeft));
         }
+        let own_gates = &self.policy.own_gates;
+        own_gates.admit(&announce, member.as_ref()).map_err(HttpRefusal::Refused)?;
         let num_want = announce.request.num_want;
         let wanted = answers.peers_wanted(num_want, PEERS_PER_ANSWER_MAX as u32);
         let of_family = |same| {
@@ -164,6 +168,7 @@ impl<'a> HttpSession<'a> {
         Ok(HttpAnnounce {
             announce,
             member,
+            corrupt_bytes: read.corrupt_bytes,
             ipv4_peers: of_family(source.is_ipv4()),
             ipv6_peers: of_family(source.is_ipv6()),
             compact: read.compact,

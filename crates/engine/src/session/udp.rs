@@ -178,6 +178,7 @@ impl UdpSession {
         }
         let announce = answers.announce(read.announce, ip, read.claimed_ip);
         let member = rules.admit(&announce, passkey, &mut self.reason).map_err(Problem::Refused)?;
+        policy.own_gates.admit(&announce, member.as_ref()).map_err(Problem::Refused)?;
         let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
         let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
         Ok(UdpStep::Announce { transaction_id, announce, member, peers, ipv4: ip.is_ipv4() })

@@ -249,6 +249,8 @@ impl WebsocketSession {
         let passkey = self.credential.passkey();
         let member =
             policy.rules.admit(&announce, passkey, reason).map_err(WebsocketRefusal::Refused)?;
+        let own_gates = &policy.own_gates;
+        own_gates.admit(&announce, member.as_ref()).map_err(WebsocketRefusal::Refused)?;
         let stopped = request.event == AnnounceEvent::Stopped;
         match self.place(&request.info_hash) {
             Ok(place) if self.torrents[place].1 != request.peer_id => {
