@@ -21,7 +21,7 @@ pub mod sqlite;
 mod watch;
 
 pub use journal::{
-    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalReader,
+    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalEnd, JournalReader,
     JournalSettings, JournalStatus, OpenError, RECORD_BYTES_MAX, ReadError, Recovery, SegmentError,
     SegmentReader,
 };
