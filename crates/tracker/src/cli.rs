@@ -3,13 +3,16 @@
 //! Reads no environment and no file and prints nothing; of the system it asks only whether a stray
 //! word names a file. The flags themselves come from the list of options.
 
+mod token;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
 use crate::config::options::{OPTIONS, position};
 use crate::config::{
-    Origin, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment, render,
+    Origin, Scope, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment,
+    render,
 };
 
 /// What the command line asks for.
@@ -22,6 +25,13 @@ pub enum Command {
     Check(Sources),
     /// Show the JSON Schema of the configuration.
     Schema,
+    /// Make a token for the API.
+    Token {
+        /// What the operator calls it.
+        name: String,
+        /// What it may be used for.
+        scopes: Vec<Scope>,
+    },
     /// Show this text.
     Help(String),
     /// Show the version.
@@ -57,6 +67,9 @@ pub fn parse(
     env: &[(OsString, OsString)],
 ) -> Result<Command, UsageError> {
     let mut reader = Reader { args: args.collect(), next: 0, ..Reader::default() };
+    if reader.args.first().is_some_and(|word| word == "token") {
+        return token::parse(&reader.args[1..]);
+    }
     let mut sources = Sources::default();
     read_environment(env, &mut sources);
     let mut flags_ended = false;
@@ -85,7 +98,7 @@ pub fn parse(
         None | Some(CommandWord::Serve) => Command::Serve(sources),
         Some(CommandWord::Check) => Command::Check(sources),
         Some(CommandWord::Schema) => Command::Schema,
-        Some(CommandWord::Help) => Command::Help(help()),
+        Some(CommandWord::Help | CommandWord::Token) => Command::Help(help()),
         Some(CommandWord::Version) => Command::Version,
     })
 }
@@ -101,6 +114,7 @@ enum CommandWord {
     Check,
     Schema,
     Help,
+    Token,
     Version,
 }
 
@@ -134,6 +148,9 @@ impl Reader {
     fn read_command(&mut self, arg: &OsStr) {
         let found = COMMANDS.iter().find(|(word, _)| arg == *word);
         match (found, self.command) {
+            (Some((_, CommandWord::Token)), _) => {
+                self.faults.push("token must be the first word".to_owned());
+            }
             (Some((_, command)), None) => self.command = Some(*command),
             (Some((word, _)), Some(_)) => {
                 self.faults.push(format!("{word} is a second command; one is allowed"));
@@ -318,6 +335,7 @@ const COMMANDS: &[(&str, CommandWord)] = &[
     ("help", CommandWord::Help),
     ("schema", CommandWord::Schema),
     ("serve", CommandWord::Serve),
+    ("token", CommandWord::Token),
     ("version", CommandWord::Version),
 ];
 
@@ -336,6 +354,7 @@ const HELP_HEAD: &str = "\
 Usage: skep [serve] [flags]   run the tracker; without any flag on port 1337, UDP and HTTP
        skep check [flags]     check the configuration and print what takes effect
        skep schema            print the JSON Schema of the configuration
+       skep token             make a token for the API: see skep token --help
 
 Common flags:
   -c, --config FILE      configuration file (TOML, JSON or YAML), also SKEP_CONFIG

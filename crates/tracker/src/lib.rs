@@ -24,3 +24,4 @@ pub mod start;
 pub mod stats;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;

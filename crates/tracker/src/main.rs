@@ -28,6 +28,13 @@ fn main() -> ExitCode {
         Ok(Command::Serve(sources)) => with_config(&sources, skep::serve::serve),
         Ok(Command::Check(sources)) => with_config(&sources, |loaded| check(&loaded)),
         Ok(Command::Schema) => print(&format!("{:#}\n", render::schema())),
+        Ok(Command::Token { name, scopes }) => match skep::admin::fresh_token(&name, &scopes) {
+            Ok(text) => print(&text),
+            Err(error) => {
+                complain(&format!("skep: cannot get random bytes from the system: {error}\n"));
+                ExitCode::FAILURE
+            }
+        },
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&format!("{}\n", cli::version())),
         Err(error) => {

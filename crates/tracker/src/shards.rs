@@ -16,6 +16,8 @@ use skep_engine::{Seed, Tick};
 use skep_net::memory::fetch_ahead;
 use skep_proto::{InfoHash, PeerId};
 
+use crate::trace::Traces;
+
 /// What a front end wants of one swarm.
 #[derive(Debug, Clone, Copy)]
 pub enum Request {
@@ -122,6 +124,13 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Calls `visit` with every peer.
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>);
 
+    /// Calls `visit` with every peer of one torrent, and returns its counts without WebRTC peers and
+    /// those of WebRTC peers; nothing if nobody knows it.
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)>;
+
+    /// Drops one torrent, and returns whether it was there.
+    fn remove(&self, info_hash: &InfoHash) -> bool;
+
     /// Drops every torrent that `keep` does not want. No announce waits for more than a step of it.
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool);
 
@@ -159,6 +168,7 @@ pub struct MemoryStore {
     large: AtomicBool,
     /// Written only by who waits.
     lock_waits: AtomicU64,
+    traces: Arc<Traces>,
 }
 
 /// A shard on cache lines of its own: workers in neighbouring shards do not disturb each other.
@@ -176,8 +186,15 @@ impl MemoryStore {
             totals: totals.clone(),
             large: AtomicBool::new(false),
             lock_waits: AtomicU64::new(0),
+            traces: Arc::default(),
             seed,
         }
+    }
+
+    /// Tells these traces of every announce while they are on.
+    #[must_use]
+    pub fn with_traces(self, traces: Arc<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Requests that found their shard locked by another thread.
@@ -199,6 +216,9 @@ impl MemoryStore {
             Request::Announce(announce) => {
                 let room = batch.room(number);
                 let announced = self.lock(hash).announce_hashed(hash, moment, &announce, room);
+                if self.traces.is_on() {
+                    self.traces.note(moment.now, None, &announce, &announced);
+                }
                 Answer::Announced(announced)
             }
             Request::Scrape(info_hash) => {
@@ -300,6 +320,16 @@ impl PeerStore for MemoryStore {
         for shard in &self.shards {
             shard.0.lock().for_each_peer(&mut *visit);
         }
+    }
+
+    fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).look_hashed(hash, info_hash, visit)
+    }
+
+    fn remove(&self, info_hash: &InfoHash) -> bool {
+        let hash = self.seed.hash(info_hash.as_bytes());
+        self.lock(hash).remove_hashed(hash, info_hash)
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {

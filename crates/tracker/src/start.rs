@@ -16,7 +16,7 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
@@ -37,11 +37,13 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
+use crate::site::{Books, Site as Members};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 use crate::tls::{self, Tls, TlsError};
+use crate::trace::Traces;
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
@@ -146,8 +148,11 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
-    let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
+    let traces = Arc::<Traces>::default();
+    let store = MemoryStore::new(&policy::swarm_settings(&config), seed.clone());
+    let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
+    let books = Arc::new(Books::new(Arc::new(Members::new(&seed)), None));
+    let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
     let gauges = Arc::new(Gauges::default());
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
@@ -168,12 +173,20 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
         gauges: gauges.clone(),
         clock: clock.clone(),
         log,
+        tokens: tokens.clone(),
     };
     let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
+        books,
+        store: store.clone(),
+        reloader: reloader.clone(),
+        traces,
+        tokens,
+        clock: clock.clone(),
+        bounds: Bounds::default(),
     });
     let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {

@@ -50,23 +50,57 @@ impl Shard {
 
     /// Calls `visit` with every peer.
     pub fn for_each_peer(&self, mut visit: impl FnMut(StoredPeer<'_>)) {
-        for number in 0..self.table.len() {
-            let body = &self.table.torrent(number).body;
-            if let Body::Single(single) = body {
-                let peer_id = self.table.single_peer_id(number);
-                visit(StoredPeer::new(&single.endpoint, single.class, peer_id));
-            }
-            for lane in body.lanes() {
-                let columns = lane.kind.columns(self.settings.peer_ids);
-                for part in lane.parts() {
-                    for at in 0..part.len() {
-                        let peer_id = part.peer_id(columns, at);
-                        let endpoint = part.endpoint(columns, at);
-                        visit(StoredPeer::new(endpoint, part.class_at(at), peer_id));
-                    }
+        (0..self.table.len()).for_each(|number| self.peers_of(number, &mut visit));
+    }
+
+    /// Calls `visit` with every peer of one torrent, and returns its counts without WebRTC peers and
+    /// those of WebRTC peers. `hash` is that of the info hash under the shard's seed.
+    pub fn look_hashed(
+        &self,
+        hash: u64,
+        info_hash: &InfoHash,
+        mut visit: impl FnMut(StoredPeer<'_>),
+    ) -> Option<(Counts, Counts)> {
+        let number = self.table.find(hash, info_hash)?;
+        self.peers_of(number, &mut visit);
+        let torrent = self.table.torrent(number);
+        Some((body::counts(torrent, false), body::counts(torrent, true)))
+    }
+
+    fn peers_of(&self, number: u32, visit: &mut impl FnMut(StoredPeer<'_>)) {
+        let body = &self.table.torrent(number).body;
+        if let Body::Single(single) = body {
+            let peer_id = self.table.single_peer_id(number);
+            visit(StoredPeer::new(&single.endpoint, single.class, peer_id));
+        }
+        for lane in body.lanes() {
+            let columns = lane.kind.columns(self.settings.peer_ids);
+            for part in lane.parts() {
+                for at in 0..part.len() {
+                    let peer_id = part.peer_id(columns, at);
+                    let endpoint = part.endpoint(columns, at);
+                    visit(StoredPeer::new(endpoint, part.class_at(at), peer_id));
                 }
             }
         }
+    }
+
+    /// Drops one torrent with its peers and its completions, and returns whether it was there. `hash`
+    /// is that of the info hash under the shard's seed.
+    pub fn remove_hashed(&mut self, hash: u64, info_hash: &InfoHash) -> bool {
+        let found = self.table.find(hash, info_hash);
+        if let Some(number) = found {
+            self.drop_torrent(number);
+            self.publish();
+        }
+        found.is_some()
+    }
+
+    fn drop_torrent(&mut self, number: u32) {
+        let torrent = self.table.torrent_mut(number);
+        let body = core::mem::replace(&mut torrent.body, Body::Empty(Stamp::default()));
+        self.forget(&body);
+        self.remove_torrent(number);
     }
 
     /// Drops torrents that `keep` does not want, with their peers and their completions.
@@ -85,11 +119,8 @@ impl Shard {
         let end = number.saturating_sub(budget);
         while number > end {
             number -= 1;
-            let torrent = self.table.torrent_mut(number);
-            if !keep(&torrent.info_hash) {
-                let body = core::mem::replace(&mut torrent.body, Body::Empty(Stamp::default()));
-                self.forget(&body);
-                self.remove_torrent(number);
+            if !keep(&self.table.torrent(number).info_hash) {
+                self.drop_torrent(number);
             }
         }
         self.publish();

@@ -4,15 +4,18 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::thread;
 
+use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::swarm::SwarmSettings;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::config::Mode;
-use crate::runtime::clock::Clock;
+use crate::config::{Config, Mode, Sources};
+use crate::policy;
+use crate::reload::Affected;
 use crate::shards::MemoryStore;
+use crate::site::Site as Members;
 
 /// How long a test waits before it calls a missing answer a failure.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,9 +30,10 @@ impl Running {
     fn start() -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let store = MemoryStore::new(&SwarmSettings::default(), Seed::new(1));
+        let store: Arc<dyn PeerStore> =
+            Arc::new(MemoryStore::new(&SwarmSettings::default(), Seed::new(1)));
         let workers = vec![Arc::new(WorkerCounters::default())];
-        let metrics = Metrics::new(workers, Arc::new(store), Clock::start(), Arc::default());
+        let metrics = Metrics::new(workers, store.clone(), Clock::start(), Arc::default());
         let site = Site {
             version: "1.2.3",
             mode: Mode::Public,
@@ -44,7 +48,7 @@ impl Running {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            let state = Arc::new(AdminState { metrics, site });
+            let state = Arc::new(state(metrics, site, store));
             runtime.block_on(serve(listener, state, shutdown))?;
             Ok(runtime.metrics().num_alive_tasks())
         });
@@ -70,6 +74,31 @@ impl Running {
         drop(self.stop.take());
         let connections = self.thread.take().unwrap().join().unwrap();
         assert_eq!(connections.unwrap(), 0);
+    }
+}
+
+fn state(metrics: Metrics, site: Site, store: Arc<dyn PeerStore>) -> AdminState {
+    let (seed, tokens) = (Seed::new(1), Tokens::default());
+    let loaded = Config::load(&Sources::default()).unwrap();
+    let affected = Affected {
+        policy: Arc::new(ArcSwap::from_pointee(policy::load(&loaded.config, &seed).unwrap().0)),
+        store: store.clone(),
+        seed: seed.clone(),
+        gauges: Arc::default(),
+        clock: Clock::start(),
+        log: None,
+        tokens: tokens.clone(),
+    };
+    AdminState {
+        metrics,
+        site,
+        books: Arc::new(Books::new(Arc::new(Members::new(&seed)), None)),
+        store,
+        reloader: Arc::new(Reloader::new(loaded, None, affected)),
+        traces: Arc::default(),
+        tokens,
+        clock: Clock::start(),
+        bounds: Bounds::default(),
     }
 }
 

@@ -14,17 +14,18 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
-    Websocket,
+    Access, Admin, AdminToken, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape,
+    Swarm, TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;
 pub use resolve::{Loaded, changed_restart_keys};
 pub use value::Secret;
 pub use words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
+    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, Scope, TlsOnHttp, TorrentAccess,
     UdpBackend, UnknownScrape,
 };
 
 pub(crate) use problem::{nearest, printable};
 pub(crate) use raw::{give_text, nearest_key, read_environment};
+pub(crate) use resolve::scopes_of;

@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod admin;
 mod external;
 mod interval;
 mod transport;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use skep_net::udp::SOCKETS_MAX;
 
+pub(crate) use self::admin::scopes_of;
 use self::transport::octal;
 use super::model::{
     Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
@@ -200,6 +202,7 @@ impl Settings {
         self.check_listeners();
         self.check_tls();
         self.check_unix_sockets();
+        self.check_admin();
         self.check_overlaps();
         self.check_udp_count();
         self.warn_of_secret();
@@ -317,6 +320,7 @@ impl Settings {
         Config {
             mode: self.word("mode"),
             listen: self.listen(),
+            admin: self.admin(),
             http: Http {
                 head_max_bytes: self.integer("http.head_max_bytes"),
                 head_timeout_secs: self.integer("http.head_timeout_secs"),

@@ -47,6 +47,7 @@ impl Setup {
             gauges: Arc::default(),
             clock: Clock::start(),
             log: None,
+            tokens: Arc::default(),
         };
         Self { folder, reloader: Reloader::new(loaded, None, affected) }
     }

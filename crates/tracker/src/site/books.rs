@@ -57,13 +57,28 @@ impl Books {
     /// # Errors
     /// [`ChangeError`]; nothing was changed then.
     pub fn change(&self, changes: Vec<Change>) -> Result<(), ChangeError> {
+        self.change_by(|_| Ok((changes, ())))
+    }
+
+    /// Accepts the changes that `decide` makes of what is in force, which nothing else changes
+    /// meanwhile, and returns what it says of them.
+    ///
+    /// # Cost
+    /// That of [`Self::change`].
+    /// # Errors
+    /// What `decide` says, and [`ChangeError`]; nothing was changed then.
+    pub fn change_by<T, E: From<ChangeError>>(
+        &self,
+        decide: impl FnOnce(&Site) -> Result<(Vec<Change>, T), E>,
+    ) -> Result<T, E> {
         let _order = self.one_at_a_time.lock();
-        if let Some(conn) = &self.conn {
-            conn.change(&changes)?;
+        let (changes, said) = decide(&self.site)?;
+        if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty()) {
+            conn.change(&changes).map_err(ChangeError::from)?;
         }
         for change in changes {
             self.site.apply(change);
         }
-        Ok(())
+        Ok(said)
     }
 }

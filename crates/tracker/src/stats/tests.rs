@@ -68,6 +68,14 @@ impl PeerStore for Listed {
         }
     }
 
+    fn look(&self, _: &InfoHash, _: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
+        None
+    }
+
+    fn remove(&self, _: &InfoHash) -> bool {
+        false
+    }
+
     fn retain(&self, _: &dyn Fn(&InfoHash) -> bool) {}
 
     fn sweep_pieces(&self) -> usize {
