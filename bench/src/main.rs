@@ -7,11 +7,6 @@ use std::process::ExitCode;
 #[cfg(target_os = "linux")]
 mod load;
 
-/// As the product has it, for the mode that runs it.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: skep_net::memory::CountingAllocator = skep_net::memory::CountingAllocator;
-
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
     match load::run(std::env::args().skip(1)) {

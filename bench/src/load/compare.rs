@@ -23,8 +23,8 @@ use crate::load::pace::Pace;
 use crate::load::population::{Population, Sources, Spread};
 use crate::load::process::machine_cpu_secs;
 use crate::load::scenario::{
-    Case, FULL, Load, Protocol, SMOKE, SOURCES, Scenario, WINDOW, WS_OFFERS, WS_PEERS_A_TORRENT,
-    WS_WINDOW, names,
+    Case, FULL, Load, Protocol, SMOKE, SOURCES, Scenario, USERS, WINDOW, WS_OFFERS,
+    WS_PEERS_A_TORRENT, WS_WINDOW, names,
 };
 use crate::load::server::{Server, free_port, on_core};
 use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
@@ -57,6 +57,8 @@ pub(crate) enum Part {
     Https,
     /// Only WebSocket.
     Ws,
+    /// Where there is no very large number of torrents, with passkeys.
+    Private,
     /// Only the sweep: its clock can be moved.
     Aging,
     /// Without swarms.
@@ -98,6 +100,10 @@ impl Tracker {
             Part::All => matches!(protocol, Protocol::Udp | Protocol::Http),
             Part::Udp | Part::UdpFloor => protocol == Protocol::Udp,
             Part::Http | Part::HttpFloor => protocol == Protocol::Http,
+            Part::Private => {
+                matches!(protocol, Protocol::Udp | Protocol::Http)
+                    && scenario.torrents <= SMALL_TORRENTS_MAX
+            }
             Part::Https => protocol == Protocol::Https,
             Part::Ws | Part::WsFloor => protocol == Protocol::Ws,
             Part::Small => {
@@ -114,6 +120,11 @@ impl Tracker {
 
     fn is_floor(&self) -> bool {
         matches!(self.part, Part::UdpFloor | Part::HttpFloor | Part::WsFloor)
+    }
+
+    /// Users that it knows and who announce, if it is private.
+    fn users(&self) -> Option<u32> {
+        (self.part == Part::Private).then_some(USERS)
     }
 
     fn check(&self) -> Check {
@@ -442,6 +453,7 @@ impl Comparison {
             window: runner.window,
             mix,
             num_want: NUM_WANT,
+            users: runner.tracker.users(),
             check: runner.tracker.check(),
             segments_max: SEGMENTS_MAX,
             warm_up_secs: self.warm_up_secs(),
@@ -465,6 +477,7 @@ impl Comparison {
             announces,
             scrapes,
             num_want: NUM_WANT,
+            users: runner.tracker.users(),
             check: runner.tracker.check(),
             tls: None,
             warm_up_secs: self.warm_up_secs(),

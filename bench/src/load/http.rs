@@ -35,6 +35,8 @@ pub(crate) struct HttpLoad {
     pub(crate) announces: u32,
     pub(crate) scrapes: u32,
     pub(crate) num_want: u32,
+    /// Users who announce, each with a passkey; unset for announces without one.
+    pub(crate) users: Option<u32>,
     pub(crate) check: Check,
     /// Over TLS, with this kind of handshakes.
     pub(crate) tls: Option<Handshake>,
@@ -105,7 +107,7 @@ impl<'a> Generator<'a> {
             let tls = load.tls.map(Tls::new).transpose()?;
             clients.push(Client::new(source, peers, tls));
         }
-        let writer = Writer::new(population.sources, load.num_want, load.target);
+        let writer = Writer::new(population.sources, load.num_want, load.target, load.users);
         let mut judge = Judge::new(population.sources, load.num_want, load.check);
         clients[0].wait_for_acceptance(load.target, &writer, &mut judge)?;
         Ok(Self {

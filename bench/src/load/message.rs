@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use crate::load::answer::Wrong;
-use crate::load::population::{Peer, Sources, info_hash, peer_id};
+use crate::load::population::{Peer, Sources, info_hash, passkey, peer_id, user};
 
 /// More than any response has.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 16 * 1024;
@@ -74,6 +74,7 @@ pub(crate) fn whole_body(response: &[u8]) -> Option<Result<Body, Wrong>> {
 /// Writes requests.
 pub(crate) struct Writer {
     sources: Sources,
+    users: Option<u32>,
     /// Of an announce, what follows the port.
     announce: String,
     /// What follows the query.
@@ -81,9 +82,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(sources: Sources, num_want: u32, target: SocketAddr) -> Self {
+    /// With users, each announce carries the passkey of one.
+    pub(crate) fn new(
+        sources: Sources,
+        num_want: u32,
+        target: SocketAddr,
+        users: Option<u32>,
+    ) -> Self {
         Self {
             sources,
+            users,
             announce: format!(
                 "&uploaded=0&downloaded=0&left=1073741824&compact=1&numwant={num_want}"
             ),
@@ -96,7 +104,12 @@ impl Writer {
         bytes.clear();
         match request {
             Request::Announce(peer) => {
-                bytes.extend(b"GET /announce?info_hash=");
+                bytes.extend(b"GET /");
+                if let Some(users) = self.users {
+                    bytes.extend(passkey(user(peer, users)));
+                    bytes.push(b'/');
+                }
+                bytes.extend(b"announce?info_hash=");
                 write_escaped(bytes, &info_hash(peer.torrent));
                 bytes.extend(b"&peer_id=");
                 bytes.extend(peer_id(peer));
@@ -173,7 +186,7 @@ mod tests {
         let sources = Sources::new(1).unwrap();
         let peer = Peer { torrent: 3, index: 0, size: 1 };
         let mut request = Vec::new();
-        let writer = Writer::new(sources, 30, "127.0.0.1:80".parse().unwrap());
+        let writer = Writer::new(sources, 30, "127.0.0.1:80".parse().unwrap(), None);
         writer.write(&mut request, Request::Announce(peer), Reuse::Never);
         let HeadStatus::Complete(head) = parse_head(&request, 16_384) else {
             panic!("not a whole head");

@@ -60,6 +60,7 @@ udp, http, ws: load a running tracker
   --rate=N                  an open loop of so many requests a second; without it a closed loop
   --announces=1 --scrapes=0 how often each kind comes, relative to the others
   --num-want=30 --warm-up-secs=1 --secs=5
+  --users=N                 each announce with the passkey of one of so many users
   --check=full|shape        shape for a responder that knows no swarms
 udp only
   --connects=1
@@ -147,6 +148,7 @@ fn udp(mut arguments: Arguments) -> Result<Figures> {
             scrapes: arguments.or("scrapes", 0)?,
         },
         num_want: arguments.or("num-want", 30)?,
+        users: arguments.optional("users")?,
         check: arguments.or("check", Check::Full)?,
         segments_max: arguments.or("segments", SEGMENTS_MAX)?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
@@ -168,6 +170,7 @@ fn http(mut arguments: Arguments) -> Result<Figures> {
         announces: arguments.or("announces", 1)?,
         scrapes: arguments.or("scrapes", 0)?,
         num_want: arguments.or("num-want", 30)?,
+        users: arguments.optional("users")?,
         check: arguments.or("check", Check::Full)?,
         tls: arguments.optional("tls")?,
         warm_up_secs: arguments.or("warm-up-secs", 1.0)?,
@@ -243,6 +246,7 @@ fn compare(mut arguments: Arguments) -> Result<()> {
         ("udp-tracker", Part::Udp),
         ("http-tracker", Part::Http),
         ("small-tracker", Part::Small),
+        ("private-tracker", Part::Private),
         ("memory-tracker", Part::Memory),
         ("https-tracker", Part::Https),
         ("ws-tracker", Part::Ws),

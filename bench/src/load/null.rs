@@ -237,7 +237,7 @@ mod tests {
     fn every_request_gets_an_answer_of_the_right_shape() {
         let sources = Sources::new(1).unwrap();
         let mut judge = Judge::new(sources, 30, Check::Shape);
-        let (writer, answers) = (Writer::new(sources, 30), Answers::new(30));
+        let (writer, answers) = (Writer::new(sources, 30, None), Answers::new(30));
         let answer = |request| {
             let mut room = [0; DATAGRAM_BYTES_MAX];
             let asked = writer.whole(request, [0; 8], 0x0102_0304);

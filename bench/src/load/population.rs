@@ -174,6 +174,18 @@ pub(crate) fn peer_id(peer: Peer) -> [u8; 20] {
     bytes
 }
 
+/// The user who has a peer; of a torrent's peers no two have the same, if there are users enough.
+pub(crate) fn user(peer: Peer, users: u32) -> u32 {
+    (peer.index + mixed(u64::from(peer.torrent)) as u32 % users) % users
+}
+
+/// The passkey of a user.
+pub(crate) fn passkey(user: u32) -> [u8; 32] {
+    let digit = |half: u64| b"0123456789abcdef"[half as usize & 15];
+    let words = [mixed(u64::from(user)), mixed(!u64::from(user))];
+    core::array::from_fn(|at| digit(words[at / 16] >> (at % 16 * 4)))
+}
+
 fn shuffle(list: &mut [Peer], seed: &mut u64) {
     for end in (1..list.len()).rev() {
         *seed += 1;

@@ -14,6 +14,9 @@ pub(crate) const WINDOW: usize = 32;
 /// Addresses that requests come from, where a load needs no more.
 pub(crate) const SOURCES: usize = 16;
 
+/// Users of a private tracker, more than any torrent has peers.
+pub(crate) const USERS: u32 = 200_000;
+
 /// How the trackers are loaded.
 #[derive(Clone, Copy)]
 pub(crate) enum Load {

@@ -56,6 +56,8 @@ pub(crate) struct UdpLoad {
     pub(crate) window: usize,
     pub(crate) mix: Mix,
     pub(crate) num_want: u32,
+    /// Users who announce, each with a passkey; unset for announces without one.
+    pub(crate) users: Option<u32>,
     pub(crate) check: Check,
     /// Requests of one kind that are handed to the kernel as one message.
     pub(crate) segments_max: usize,
@@ -159,7 +161,7 @@ impl<'a> Generator<'a> {
         for (index, peers) in population.lists.iter().enumerate() {
             sources.push(Source::open(index, peers, load.target, slots)?);
         }
-        let writer = Writer::new(population.sources, load.num_want);
+        let writer = Writer::new(population.sources, load.num_want, load.users);
         let is_cut = cuts_messages(&sources[0].socket);
         let segments_max = if is_cut { load.segments_max.clamp(1, SEGMENTS_MAX) } else { 1 };
         let outbox = Outbox::new(&writer.templates(), segments_max);
@@ -481,6 +483,7 @@ mod tests {
             window: 8,
             mix: Mix { connects: 1, announces: 1, scrapes: 1 },
             num_want: 30,
+            users: None,
             check: Check::Full,
             segments_max: SEGMENTS_MAX,
             warm_up_secs: 0.0,

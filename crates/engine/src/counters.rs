@@ -189,8 +189,8 @@ pub struct TrafficCounters {
     pub answers: [Counter; 4],
     /// Error answers to broken requests, by [`DecodeError`].
     pub decode_errors: [Counter; DecodeError::ALL.len()],
-    /// Error answers by rule, in the order of [`Refusal::LABELS`].
-    pub refusals: [Counter; Refusal::LABELS.len()],
+    /// Error answers by rule, in the order of [`Refusal::index`].
+    pub refusals: [Counter; Refusal::COUNT],
     /// Error answers for reasons that only HTTP knows, in the order of [`HttpRefusal::LABELS`].
     pub http_refusals: [Counter; HttpRefusal::LABELS.len()],
     /// Error answers for reasons that only WebSocket knows, in the order of

@@ -9,6 +9,9 @@
 pub mod driver;
 mod journal;
 mod list;
+mod record;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod watch;
 
 pub use journal::{
@@ -20,4 +23,5 @@ pub use list::{
     Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
     PROBLEMS_KEPT_MAX, Skipped, open_list,
 };
+pub use record::{ENCODED_BYTES_MAX, Encoded, RecordError};
 pub use watch::{Look, Watched};

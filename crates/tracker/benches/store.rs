@@ -22,12 +22,8 @@ use skep::shards::{Answer, Batch, MemoryStore, PeerStore, Request};
 use skep_engine::gate::RateTable;
 use skep_engine::swarm::{Announce, Moment, PeerRoom, SwarmSettings};
 use skep_engine::{Seed, Tick};
-use skep_net::memory::{CountingAllocator, allocated_bytes, join_freed_blocks_at_once};
+use skep_net::memory::{allocated_bytes, join_freed_blocks_at_once};
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};
-
-/// As in the product: what is counted is part of the cost.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const PEERS_WANTED: usize = 50;
 /// Announces timed together.

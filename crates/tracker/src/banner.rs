@@ -29,6 +29,8 @@ pub struct Banner {
     pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Addresses of the routes of Chihaya.
+    pub chihaya: Vec<SocketAddr>,
     /// Whether browsers are served over HTTP.
     pub websocket: bool,
     /// Whether the host has an IPv6 address; without one nothing reaches `[::]`.
@@ -51,6 +53,7 @@ impl Banner {
             ("listening on HTTP ", &self.http, true),
             ("listening on HTTPS", &self.https, !self.https.is_empty()),
             ("listening on admin", &self.admin, true),
+            ("listening on chihaya", &self.chihaya, !self.chihaya.is_empty()),
         ];
         for (what, addresses, _) in front_ends.into_iter().filter(|(.., is_told)| *is_told) {
             let list: Vec<_> = addresses.iter().map(|address| address.to_string()).collect();
@@ -142,6 +145,7 @@ mod tests {
             detects_tls: false,
             http_unix: Vec::new(),
             admin: addresses(&["127.0.0.1:1338"]),
+            chihaya: Vec::new(),
             websocket: true,
             ipv6: true,
         };
@@ -181,6 +185,7 @@ metrics:
             detects_tls: false,
             http_unix: Vec::new(),
             admin: Vec::new(),
+            chihaya: Vec::new(),
             websocket: false,
             ipv6: true,
         };
@@ -207,6 +212,7 @@ tracker URLs:
             detects_tls: false,
             http_unix: Vec::new(),
             admin: Vec::new(),
+            chihaya: Vec::new(),
             websocket: false,
             ipv6: false,
         };

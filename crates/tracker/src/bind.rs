@@ -43,7 +43,11 @@ pub struct BindError {
 fn hint(key: &str, cause: &io::Error) -> String {
     match cause.kind() {
         io::ErrorKind::AddrInUse => {
-            let off = if key == "listen.admin" { ", or \"off\"" } else { "" };
+            let off = if matches!(key, "listen.admin" | "compat.chihaya_listen") {
+                ", or \"off\""
+            } else {
+                ""
+            };
             format!("; another program listens there: choose another {key}{off}")
         }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
@@ -66,6 +70,8 @@ pub struct Sockets {
     pub https: Vec<Vec<TcpListener>>,
     /// Listeners for the operator.
     pub admin: Vec<TcpListener>,
+    /// Listeners for the routes of Chihaya.
+    pub chihaya: Vec<TcpListener>,
     /// Addresses of a family that this host does not have, left out because nobody named them.
     pub left_out: Vec<SocketAddr>,
 }
@@ -107,6 +113,7 @@ impl Sockets {
             http: (0..workers).map(|_| Vec::new()).collect(),
             https: (0..workers).map(|_| Vec::new()).collect(),
             admin: Vec::new(),
+            chihaya: Vec::new(),
             left_out: Vec::new(),
         };
         let mut everywhere = Vec::new();
@@ -151,6 +158,12 @@ impl Sockets {
             let listener =
                 listener.map_err(|cause| fail("admin", "listen.admin", address, cause))?;
             sockets.admin.push(listener);
+        }
+        for &address in &config.compat.chihaya.addresses {
+            let listener = tcp::listen(address, false, TCP_BACKLOG);
+            let listener = listener
+                .map_err(|cause| fail("chihaya", "compat.chihaya_listen", address, cause))?;
+            sockets.chihaya.push(listener);
         }
         Ok(sockets)
     }

@@ -9,10 +9,14 @@ pub mod admin;
 pub mod banner;
 pub mod beps;
 pub mod bind;
+mod builder;
 pub mod cli;
+pub mod compat;
 pub mod config;
 pub mod doctor;
+pub mod driver;
 pub mod frontend;
+pub mod gate;
 pub mod pages;
 pub mod policy;
 pub mod reload;
@@ -25,3 +29,10 @@ pub mod stats;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;
+
+pub use self::builder::{BuildError, Builder, Extras};
+
+/// What is taken is counted, so that swarms can be kept within a budget.
+#[cfg(feature = "allocator")]
+#[global_allocator]
+static ALLOCATOR: skep_net::memory::CountingAllocator = skep_net::memory::CountingAllocator;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use skep_engine::Seed;
 use skep_engine::gate::{
-    AddressRanges, ClientPrefixes, ListedTorrent, Rules, TorrentAccess as EngineAccess, TorrentList,
+    AddressRanges, ClientPrefixes, ListedTorrent, Membership, OwnGates, Rules,
+    TorrentAccess as EngineAccess, TorrentList,
 };
 use skep_engine::limits::PEER_TTL_SECS_MAX;
 use skep_engine::session::{
@@ -21,6 +22,7 @@ use skep_store::{Entry, ListError, open_list};
 use crate::config::{
     Config, IpOverride, Mode, PortZero, PrivatePeers, TorrentAccess, UnknownScrape,
 };
+use crate::site::{Gatekeeper, KeyRing, Site};
 
 /// Problems of one list file that are logged; the rest is only counted.
 const LINES_LOGGED_MAX: usize = 10;
@@ -36,11 +38,16 @@ pub struct ListSizes {
     pub bad_lines: u64,
 }
 
-/// Makes the policy that a configuration describes.
+/// Makes the policy that a configuration describes, over what the site tells and without gates of the
+/// operator's own.
 ///
 /// # Errors
 /// If a list file cannot be read. Lines that cannot be read are logged and skipped.
-pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListError> {
+pub fn load(
+    config: &Config,
+    seed: &Seed,
+    site: &Arc<Site>,
+) -> Result<(Policy, ListSizes), ListError> {
     let mut sizes = ListSizes::default();
     let access = &config.access;
     let torrents = read(access.torrents_file.as_deref(), seed, &mut sizes.bad_lines)?;
@@ -48,17 +55,20 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
     sizes.listed = torrents.len() as u64;
     sizes.denied = torrents_denied.len() as u64;
     let rules = Rules {
-        addresses_denied: ranges(&access.addresses_deny),
-        clients_allowed: prefixes(&access.clients_allow),
-        clients_denied: prefixes(&access.clients_deny),
+        addresses_denied: addresses_denied(config, site),
+        clients_allowed: clients(config, site, true),
+        clients_denied: clients(config, site, false),
         access: match (config.mode, access.torrents) {
-            (Mode::Registered, _) | (Mode::Public, TorrentAccess::Allow) => EngineAccess::Listed,
+            (Mode::Registered | Mode::Private, _) | (Mode::Public, TorrentAccess::Allow) => {
+                EngineAccess::Listed
+            }
             (Mode::Public, TorrentAccess::Deny) => EngineAccess::Unlisted,
             (Mode::Public, TorrentAccess::Open) => EngineAccess::Open,
         },
         torrents,
         torrents_denied,
         ports_reserved_denied: access.ports_reserved_deny,
+        site: membership(config, site),
     };
     let proxies = Proxies {
         trusted: ranges(&config.proxy.trusted),
@@ -71,9 +81,20 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         scrapes: scrape_settings(config),
         websocket: websocket_settings(config),
         rules,
+        own_gates: OwnGates::default(),
         proxies,
     };
     Ok((policy, sizes))
+}
+
+/// The site, unless everybody and everything is served.
+fn membership(config: &Config, site: &Arc<Site>) -> Option<Arc<dyn Membership>> {
+    let keys = match config.mode {
+        Mode::Public => return None,
+        Mode::Registered => None,
+        Mode::Private => Some(KeyRing::new(&config.keys)),
+    };
+    Some(Arc::new(Gatekeeper::new(site.clone(), keys)))
 }
 
 /// The settings of the swarms, which stay until the end of the process.
@@ -173,8 +194,26 @@ fn ranges(networks: &[IpNet]) -> AddressRanges {
     AddressRanges::new(networks.iter().map(|network| (network.addr(), network.prefix_len())))
 }
 
-fn prefixes(texts: &[String]) -> ClientPrefixes {
-    ClientPrefixes::new(texts.iter().map(String::as_bytes))
+/// The ranges of the configuration, and in public mode the bans of the API, for which there is no
+/// [`Membership`] then.
+fn addresses_denied(config: &Config, site: &Site) -> AddressRanges {
+    let bans = if config.mode == Mode::Public { site.bans() } else { Vec::new() };
+    let listed = config.access.addresses_deny.iter();
+    AddressRanges::new(
+        listed
+            .map(|network| (network.addr(), network.prefix_len()))
+            .chain(bans.iter().map(|ban| (ban.address, ban.prefix_len))),
+    )
+}
+
+/// The prefixes of the configuration, and in public mode those of the API.
+fn clients(config: &Config, site: &Site, allowed: bool) -> ClientPrefixes {
+    let told = if config.mode == Mode::Public { site.clients() } else { Vec::new() };
+    let told = told.iter().filter(|client| client.allowed == allowed);
+    let access = &config.access;
+    let listed = if allowed { &access.clients_allow } else { &access.clients_deny };
+    let listed = listed.iter().map(String::as_bytes);
+    ClientPrefixes::new(listed.chain(told.map(|client| client.prefix.as_bytes())))
 }
 
 fn read(path: Option<&Path>, seed: &Seed, bad_lines: &mut u64) -> Result<TorrentList, ListError> {

@@ -20,6 +20,7 @@ use crate::config::{Config, Loaded, report};
 use crate::policy::{self, CurrentPolicy, ListSizes};
 use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
+use crate::site::Site;
 use crate::telemetry::Gauges;
 use crate::telemetry::log::LogControl;
 use ttl::PeerTtl;
@@ -44,6 +45,8 @@ pub struct Affected {
     pub policy: CurrentPolicy,
     /// The swarms, which lose torrents that are no longer served.
     pub store: Arc<dyn PeerStore>,
+    /// What the site tells.
+    pub site: Arc<Site>,
     /// The seed of the process.
     pub seed: Seed,
     /// Sizes of lists and the result, for the metrics.
@@ -187,6 +190,11 @@ impl Reloader {
         }
     }
 
+    /// Makes the policy anew of the configuration in force, after the API changed something of it.
+    pub fn refresh(&self) {
+        self.read_lists(&mut self.state.lock());
+    }
+
     /// Lets a shorter life of peers begin when its time has come.
     pub fn settle(&self, now: Tick) {
         let mut swarms = self.swarms.lock();
@@ -200,7 +208,7 @@ impl Reloader {
     /// Puts a configuration and its lists in force, or keeps it for the next look.
     fn take_over(&self, state: &mut State, mut source: Source) -> bool {
         let config = &source.loaded.config;
-        match policy::load(config, &self.affected.seed) {
+        match policy::load(config, &self.affected.seed, &self.affected.site) {
             Ok((policy, sizes)) => {
                 if let Some(log) = &self.affected.log {
                     log.set_level(config.log.level);
@@ -230,7 +238,8 @@ impl Reloader {
 
     /// Puts the lists of the configuration in force that is in force already.
     fn read_lists(&self, state: &mut State) {
-        match policy::load(&state.in_force.loaded.config, &self.affected.seed) {
+        match policy::load(&state.in_force.loaded.config, &self.affected.seed, &self.affected.site)
+        {
             Ok((policy, sizes)) => {
                 self.put_in_force(state, policy, sizes);
                 state.in_force.note_read();
@@ -245,7 +254,8 @@ impl Reloader {
         }
     }
 
-    fn put_in_force(&self, state: &mut State, policy: Policy, sizes: ListSizes) {
+    fn put_in_force(&self, state: &mut State, mut policy: Policy, sizes: ListSizes) {
+        policy.own_gates = self.affected.policy.load().own_gates.clone();
         let policy = Arc::new(policy);
         state.retired.push(self.affected.policy.swap(policy.clone()));
         self.drop_what_is_not_served(&policy);

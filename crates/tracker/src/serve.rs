@@ -11,12 +11,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::banner::Banner;
+use crate::builder::Extras;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::doctor::{self, Conntrack, Host};
 use crate::runtime::panic;
 use crate::runtime::signals::{Asked, Signals};
 use crate::runtime::workers::WorkerDied;
-use crate::start::{Bound, Running, StartError, start};
+use crate::start::{Bound, Running, StartError, start_with};
 use crate::telemetry::log::{self, LogControl};
 
 /// How long a dead worker may go unnoticed.
@@ -24,7 +25,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs the tracker until a signal or the death of a worker ends it.
 #[must_use]
-pub fn serve(loaded: Loaded) -> ExitCode {
+pub fn serve(loaded: Loaded, extras: Extras) -> ExitCode {
     let Ok(log) = log::start(&loaded.config.log) else {
         // No room for a first thread, and nowhere to say so.
         return ExitCode::FAILURE;
@@ -33,7 +34,7 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let code = match run(loaded, &log) {
+    let code = match run(loaded, extras, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -44,7 +45,7 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     code
 }
 
-fn run(loaded: Loaded, log: &LogControl) -> Result<(), Box<dyn std::error::Error>> {
+fn run(loaded: Loaded, extras: Extras, log: &LogControl) -> Result<(), Box<dyn std::error::Error>> {
     let config = loaded.config.clone();
     let _ = skep_net::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -53,7 +54,7 @@ fn run(loaded: Loaded, log: &LogControl) -> Result<(), Box<dyn std::error::Error
         let _entered = runtime.enter();
         Signals::catch()?
     };
-    let Some(running) = started(loaded, log, &runtime, &mut signals)? else {
+    let Some(running) = started(loaded, extras, log, &runtime, &mut signals)? else {
         return Ok(());
     };
     let (banner, host) = (banner(&config, running.bound()), host(&config, running.bound()));
@@ -69,6 +70,7 @@ fn run(loaded: Loaded, log: &LogControl) -> Result<(), Box<dyn std::error::Error
 /// nothing if it was stopped meanwhile.
 fn started(
     loaded: Loaded,
+    extras: Extras,
     log: &LogControl,
     runtime: &Runtime,
     signals: &mut Signals,
@@ -77,7 +79,7 @@ fn started(
     let log = log.clone();
     Builder::new().name("skep-start".to_owned()).spawn(move || {
         // Whoever was to take it has stopped.
-        let _ = sender.send(start(loaded, Some(log)));
+        let _ = sender.send(start_with(loaded, extras, Some(log)));
     })?;
     let mut reload = false;
     let running = runtime.block_on(async {
@@ -130,6 +132,7 @@ fn banner(config: &Config, bound: &Bound) -> Banner {
         detects_tls: config.listen.tls == TlsOnHttp::Detect,
         http_unix: bound.http_unix.clone(),
         admin: bound.admin.clone(),
+        chihaya: bound.chihaya.clone(),
         ipv6: doctor::has_ipv6(),
     }
 }

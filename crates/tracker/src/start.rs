@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::RateTable;
@@ -20,6 +21,8 @@ use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
+use crate::builder::Extras;
+use crate::compat::chihaya::{self, Chihaya};
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -37,7 +40,7 @@ use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
 use crate::shards::{MemoryStore, PeerStore};
-use crate::site::{Books, Site as Members};
+use crate::site::{self, Books, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -63,6 +66,9 @@ pub enum StartError {
     #[cfg(unix)]
     #[error(transparent)]
     BindUnix(#[from] UnixBindError),
+    /// What the configuration says of a site cannot be put in force.
+    #[error("cannot put clients of the configuration in force: {0}")]
+    Change(#[from] ChangeError),
     /// A list file cannot be read.
     #[error("cannot use a torrent list: {0}")]
     List(#[from] ListError),
@@ -95,6 +101,8 @@ pub struct Bound {
     pub http_unix: Vec<PathBuf>,
     /// Addresses of the operator's listener.
     pub admin: Vec<SocketAddr>,
+    /// Addresses of the routes of Chihaya.
+    pub chihaya: Vec<SocketAddr>,
     /// Addresses of a family that the host does not have.
     pub left_out: Vec<SocketAddr>,
     /// The smallest receive buffer that a UDP socket got.
@@ -110,6 +118,7 @@ pub struct Running {
     bound: Bound,
     clock: Clock,
     store: Arc<dyn PeerStore>,
+    site: Arc<site::Site>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -129,11 +138,25 @@ type UnixSockets = ();
 /// # Errors
 /// What keeps it from starting. Nothing is left open then.
 pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartError> {
+    start_with(loaded, Extras::default(), log)
+}
+
+/// Starts the tracker with drivers and gates of one's own, as [`start`] does without.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    loaded: Loaded,
+    extras: Extras,
+    log: Option<LogControl>,
+) -> Result<Running, StartError> {
     let config = loaded.config.clone();
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let (first_policy, sizes) = policy::load(&config, &seed)?;
+    let known = Arc::new(site::Site::new(&seed, &clock));
+    let (mut first_policy, sizes) = policy::load(&config, &seed, &known)?;
+    first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
     let count = worker_count(&config);
@@ -142,7 +165,8 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let mut bound = bound(&sockets).map_err(StartError::Socket)?;
     // One runtime waits for signals.
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible = connections_possible(count + bound.admin.len() + 1, unix_files);
+    let possible =
+        connections_possible(count + bound.admin.len() + bound.chihaya.len() + 1, unix_files);
     let limits = http_limits(&config, possible);
     bound.http_unix.clone_from(&config.listen.http_unix);
     bound.http_connections_max = limits.connections_max;
@@ -151,9 +175,11 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let traces = Arc::<Traces>::default();
     let store = MemoryStore::new(&policy::swarm_settings(&config), seed.clone());
     let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
-    let books = Arc::new(Books::new(Arc::new(Members::new(&seed)), None));
+    let books = Arc::new(Books::new(known.clone(), None));
+    chihaya::begin(&books, &config.compat)?;
     let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
     let gauges = Arc::new(Gauges::default());
+    gauges.set_own_gates(extras.gates);
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
     let shutdown = Shutdown::default();
@@ -169,6 +195,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
+        site: known.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -180,7 +207,7 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
-        books,
+        books: books.clone(),
         store: store.clone(),
         reloader: reloader.clone(),
         traces,
@@ -201,9 +228,19 @@ pub fn start(loaded: Loaded, log: Option<LogControl>) -> Result<Running, StartEr
     add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
+    parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        site: known,
+        reloader,
+        admin,
+        workers,
+        _unix_sockets: unix_sockets,
+    })
 }
 
 impl Running {
@@ -223,6 +260,12 @@ impl Running {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn PeerStore> {
         &self.store
+    }
+
+    /// What the site tells: torrents, and users where there are any.
+    #[must_use]
+    pub const fn site(&self) -> &Arc<site::Site> {
+        &self.site
     }
 
     /// What is counted.
@@ -347,6 +390,40 @@ impl Parts<'_> {
             })?;
         }
         Ok(())
+    }
+
+    fn spawn_chihaya(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        admin: &Arc<AdminState>,
+        books: &Arc<Books>,
+    ) -> Result<(), StartError> {
+        let Shared { store, clock, .. } = self.shared.clone();
+        let Config { mode, compat, .. } = self.config;
+        let token = compat.chihaya_token.expose();
+        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
+        let chihaya = Arc::new(chihaya);
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let router = chihaya::router(chihaya.clone());
+            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_routes(
+        &mut self,
+        name: String,
+        what: &'static str,
+        listener: TcpListener,
+        router: Router,
+    ) -> Result<(), StartError> {
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn(name, move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(admin::serve_router(what, listener, router, async move {
+                shutdown.wait().await;
+            }))
+        })
     }
 
     fn spawn_keepers(
@@ -506,6 +583,7 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         http_unix: Vec::new(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
+        chihaya: of(&sockets.chihaya)?,
         left_out: sockets.left_out.clone(),
         receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
         workers: sockets.udp.len(),

@@ -12,14 +12,16 @@ pub use connection_ids::ConnectionIds;
 pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
 pub use interval::{Interval, LoadDelay, Stretch};
 pub use udp::{Sender, UdpSession, UdpStep, finish_announce};
-pub use websocket::{Offered, WebsocketRefusal, WebsocketSession, WebsocketSettings};
+pub use websocket::{
+    Credential, Offered, WebsocketAnnounce, WebsocketRefusal, WebsocketSession, WebsocketSettings,
+};
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use skep_proto::{AnnounceRequest, NumWant, peer_addr};
 
-use crate::gate::{AddressRanges, Rules};
+use crate::gate::{AddressRanges, OwnGates, Rules};
 use crate::limits::PEERS_PER_ANSWER_MAX;
 use crate::swarm::{Announce, is_local};
 
@@ -36,6 +38,8 @@ pub struct Policy {
     pub websocket: WebsocketSettings,
     /// Who may announce what.
     pub rules: Rules,
+    /// What the operator's own program has to say about that; stays over a reload.
+    pub own_gates: OwnGates,
     /// Who may speak for a client.
     pub proxies: Proxies,
 }

@@ -4,8 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 
-use skep_engine::ledger::{Delta, Sums, TorrentId, UserId};
+use skep_engine::Tick;
+use skep_engine::ledger::{
+    Delta, SPENT_MAX, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
+};
+use skep_engine::site::FactorId;
+use skep_proto::PeerId;
 
 /// A delta as it outlives the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +22,37 @@ pub struct Record {
     pub endpoint: Option<SocketAddr>,
     /// What happened.
     pub delta: Delta,
+}
+
+impl Record {
+    /// A session as a storage remembers it: a delta that adds nothing.
+    #[must_use]
+    pub fn of_session(
+        session: SessionState,
+        at_unix_secs: u64,
+        endpoint: Option<SocketAddr>,
+    ) -> Self {
+        let delta = Delta {
+            session,
+            at: Tick::default(),
+            raw: Traffic::default(),
+            credited: Traffic::default(),
+            left_bytes: None,
+            seeding_secs: 0,
+            leeching_secs: 0,
+            active_secs: 0,
+            spent: [Spent::default(); SPENT_MAX],
+            began: false,
+            ended: false,
+            completed: false,
+            reset: false,
+            held: false,
+            corrupt_bytes: 0,
+            verdict: None,
+            downloads: 0,
+        };
+        Self { at_unix_secs, endpoint, delta }
+    }
 }
 
 /// Whose sums are asked for.
@@ -40,6 +77,8 @@ pub struct Passage {
     pub first_unix_secs: u64,
     /// When a download was finished, if one was.
     pub completed_unix_secs: Option<u64>,
+    /// Bytes still missing, as the client said last; unset if it did not say.
+    pub left_bytes: Option<u64>,
 }
 
 /// Records that are applied together.
@@ -47,10 +86,14 @@ pub struct Passage {
 pub struct Batch {
     journal: u64,
     from: u64,
+    until: u64,
     records: Vec<Record>,
     users: BTreeMap<UserId, Sums>,
     torrents: BTreeMap<TorrentId, Sums>,
     passages: BTreeMap<(UserId, TorrentId), Passage>,
+    /// The place of the last record of each session.
+    sessions: BTreeMap<(UserId, TorrentId, PeerId), usize>,
+    spent: BTreeMap<FactorId, u64>,
 }
 
 impl Batch {
@@ -59,7 +102,8 @@ impl Batch {
     pub fn new(journal: u64, from: u64, records: Vec<Record>) -> Self {
         let (mut users, mut torrents) = (BTreeMap::<_, Sums>::new(), BTreeMap::<_, Sums>::new());
         let mut passages = BTreeMap::<_, Passage>::new();
-        for record in &records {
+        let (mut sessions, mut spent) = (BTreeMap::new(), BTreeMap::<_, u64>::new());
+        for (place, record) in records.iter().enumerate() {
             let Record { at_unix_secs, delta, .. } = record;
             let (user, torrent) = (delta.session.user, delta.session.torrent);
             users.entry(user).or_default().add(delta);
@@ -69,14 +113,29 @@ impl Batch {
                 last: *record,
                 first_unix_secs: *at_unix_secs,
                 completed_unix_secs: None,
+                left_bytes: None,
             });
             passage.sums.add(delta);
             passage.last = *record;
+            passage.left_bytes = delta.left_bytes.or(passage.left_bytes);
             if delta.completed {
                 passage.completed_unix_secs = Some(*at_unix_secs);
             }
+            sessions.insert((user, torrent, delta.session.peer_id), place);
+            for taken in delta.spent.iter().filter(|taken| taken.bytes != 0) {
+                let bytes = spent.entry(FactorId(taken.rule)).or_default();
+                *bytes = bytes.saturating_add(taken.bytes);
+            }
         }
-        Self { journal, from, records, users, torrents, passages }
+        let until = from + records.len() as u64;
+        Self { journal, from, until, records, users, torrents, passages, sessions, spent }
+    }
+
+    /// Makes a batch without records: positions whose records are given up or kept elsewhere. To
+    /// apply it is to note its end.
+    #[must_use]
+    pub fn given_up(journal: u64, positions: Range<u64>) -> Self {
+        Self { until: positions.end, ..Self::new(journal, positions.start, Vec::new()) }
     }
 
     /// The id of the journal.
@@ -91,10 +150,10 @@ impl Batch {
         self.from
     }
 
-    /// The position behind the last record.
+    /// The position behind the last record, which is to be noted.
     #[must_use]
     pub const fn until(&self) -> u64 {
-        self.from + self.records.len() as u64
+        self.until
     }
 
     /// The records, in the order in which they were made.
@@ -119,5 +178,16 @@ impl Batch {
     #[must_use]
     pub const fn passages(&self) -> &BTreeMap<(UserId, TorrentId), Passage> {
         &self.passages
+    }
+
+    /// The last record of each session, by user, torrent and peer id.
+    pub fn sessions(&self) -> impl ExactSizeIterator<Item = &Record> {
+        self.sessions.values().map(|place| &self.records[*place])
+    }
+
+    /// What was taken from the budget of each factor, by number.
+    #[must_use]
+    pub const fn spent(&self) -> &BTreeMap<FactorId, u64> {
+        &self.spent
     }
 }

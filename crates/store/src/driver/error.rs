@@ -19,6 +19,9 @@ pub enum DriverError {
     /// It refuses what it was asked to write, and would refuse it again.
     #[error("the storage refuses: {0}")]
     Refused(String),
+    /// What it holds cannot be read.
+    #[error("the storage is damaged: {0}")]
+    Damaged(String),
     /// A batch does not begin where the last one ended.
     #[error("records up to {applied} were applied, but the batch begins at {from}")]
     OutOfOrder {

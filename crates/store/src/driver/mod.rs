@@ -5,9 +5,14 @@
 
 mod batch;
 mod error;
+pub mod registry;
+pub mod schema;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use self::batch::{Batch, Passage, Record, Totals};
 pub use self::error::DriverError;
+use self::schema::Migration;
 
 use skep_engine::site::Change;
 
@@ -35,6 +40,46 @@ pub trait Driver: Send + Sync + 'static {
     /// # Errors
     /// [`DriverError`], which names what was tried but no password.
     fn open(&self, settings: &DriverSettings) -> Result<Box<dyn Conn>, DriverError>;
+
+    /// The steps that make its tables; none for a storage that has no tables.
+    fn migrations(&self) -> &'static [Migration] {
+        &[]
+    }
+
+    /// Looks at the storage without changing it, whatever the version of its tables is.
+    ///
+    /// # Errors
+    /// [`DriverError`] if it cannot be opened.
+    fn status(&self, settings: &DriverSettings) -> Result<Status, DriverError> {
+        self.open(&DriverSettings { migrate: false, ..settings.clone() })?.ping()?;
+        Ok(Status { place: without_password(&settings.url), ..Status::default() })
+    }
+}
+
+/// What somebody who looks at a storage wants to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Where it is, without password.
+    pub place: String,
+    /// The version of its tables; 0 if there are none.
+    pub schema_found: u32,
+    /// How many rows each table has, by the table's name.
+    pub rows: Vec<(String, u64)>,
+    /// The position behind the last record that was applied, by journal.
+    pub applied: Vec<(u64, u64)>,
+}
+
+/// A URL as it may be shown.
+#[must_use]
+pub fn without_password(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let authority = url[begin..].split(['/', '?', '#']).next().unwrap_or_default();
+    let Some(at) = authority.rfind('@') else { return url.to_owned() };
+    let (scheme, host) = (&url[..begin], &url[begin + at..]);
+    match authority[..at].split_once(':') {
+        Some((user, _)) => format!("{scheme}{user}:***{host}"),
+        None => url.to_owned(),
+    }
 }
 
 /// An open storage, used by several threads at once.
@@ -45,7 +90,9 @@ pub trait Conn: Send + Sync {
     /// [`DriverError`]; what was handed over until then does not count.
     fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError>;
 
-    /// Hands over sessions that were heard of at or after a time, so that they go on.
+    /// Hands over sessions that were heard of at or after a time, the latest first, so that they go on.
+    ///
+    /// Of the delta only the session means anything; see [`Record::of_session`].
     ///
     /// # Errors
     /// [`DriverError`]; what was handed over until then does not count.
@@ -61,10 +108,20 @@ pub trait Conn: Send + Sync {
     /// [`DriverError`]
     fn applied(&self, journal: u64) -> Result<Option<u64>, DriverError>;
 
+    /// Forgets sessions that were last heard of before a time, and returns how many.
+    ///
+    /// # Errors
+    /// [`DriverError`]
+    fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {
+        let _ = before_unix_secs;
+        Ok(0)
+    }
+
     /// Adds up a batch, and notes its end as the position that was applied, both or neither.
     ///
     /// A batch that does not begin where the last one ended was applied before, at least in part; it
-    /// is refused with [`DriverError::OutOfOrder`] and changes nothing.
+    /// is refused with [`DriverError::OutOfOrder`] and changes nothing. The first one of a journal may
+    /// begin anywhere. A batch may be without records; its end is noted all the same.
     ///
     /// # Errors
     /// [`DriverError`]; if it is transient, the same batch comes again.

@@ -81,9 +81,21 @@ pub async fn serve(
     state: Arc<AdminState>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    serve_router("admin", listener, routes::router(state), shutdown).await
+}
+
+/// Serves other routes in the same way; `what` names the listener in the log.
+///
+/// # Errors
+/// The cause given by the system if the listener cannot be used.
+pub async fn serve_router(
+    what: &'static str,
+    listener: std::net::TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let router = routes::router(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let (stop, stopped) = watch::channel(());
     let accept = async {
@@ -104,7 +116,7 @@ pub async fn serve(
                 Err(error) => {
                     if let Some(reaction) = trouble.failed(&error) {
                         if reaction.is_news {
-                            warn!(%error, "cannot accept every connection on the admin listener");
+                            warn!(%error, "cannot accept every connection on the {what} listener");
                         }
                         sleep(reaction.pause).await;
                     }

@@ -79,25 +79,30 @@ impl Running {
 
 fn state(metrics: Metrics, site: Site, store: Arc<dyn PeerStore>) -> AdminState {
     let (seed, tokens) = (Seed::new(1), Tokens::default());
+    let clock = Clock::start();
+    let members = Arc::new(Members::new(&seed, &clock));
     let loaded = Config::load(&Sources::default()).unwrap();
     let affected = Affected {
-        policy: Arc::new(ArcSwap::from_pointee(policy::load(&loaded.config, &seed).unwrap().0)),
+        policy: Arc::new(ArcSwap::from_pointee(
+            policy::load(&loaded.config, &seed, &members).unwrap().0,
+        )),
         store: store.clone(),
-        seed: seed.clone(),
+        site: members.clone(),
+        seed,
         gauges: Arc::default(),
-        clock: Clock::start(),
+        clock: clock.clone(),
         log: None,
         tokens: tokens.clone(),
     };
     AdminState {
         metrics,
         site,
-        books: Arc::new(Books::new(Arc::new(Members::new(&seed)), None)),
+        books: Arc::new(Books::new(members, None)),
         store,
         reloader: Arc::new(Reloader::new(loaded, None, affected)),
         traces: Arc::default(),
         tokens,
-        clock: Clock::start(),
+        clock,
         bounds: Bounds::default(),
     }
 }

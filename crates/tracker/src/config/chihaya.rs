@@ -9,6 +9,7 @@ use std::path::Path;
 use super::options::{Initial, OPTIONS, position, sections};
 use super::problem::{Origin, Problem, Warning, printable};
 use super::raw::{FileLayer, Given, Raw};
+use super::words::Mode;
 
 /// Returns whether a file is one of Chihaya's: all it says at its top is said in Chihaya's words.
 pub(crate) fn is_chihaya(root: &Raw) -> bool {
@@ -94,6 +95,11 @@ impl Translation<'_> {
             "addr",
             "only HTTP is served, as in Chihaya; --listen.udp sets an address for UDP as well",
         );
+        self.give("addr", "compat.chihaya", Raw::Bool(true));
+        self.warn(
+            "addr",
+            "announces alone are served there; the other routes have --compat.chihaya_listen",
+        );
     }
 
     fn duration(&mut self, foreign_key: &'static str, key: &str) {
@@ -174,11 +180,13 @@ impl Translation<'_> {
     fn private(&mut self) {
         match self.value("private_enabled").cloned() {
             None | Some(Raw::Bool(false)) => {}
-            Some(raw) => self.refuse(
-                "private_enabled",
-                &raw,
-                "must be false, since private mode is not in this build",
-            ),
+            Some(Raw::Bool(true)) => {
+                self.give("private_enabled", "mode", Raw::Text(Mode::Private.word().into()));
+            }
+            Some(raw) => self.refuse("private_enabled", &raw, "must be true or false"),
+        }
+        if let Some(raw) = self.value("freeleech_enabled").cloned() {
+            self.give("freeleech_enabled", "compat.chihaya_freeleech", raw);
         }
     }
 
@@ -280,6 +288,7 @@ const KEYS_MAPPED: &[&str] = &[
     "announce",
     "client_whitelist_enabled",
     "default_num_want",
+    "freeleech_enabled",
     "min_announce",
     "private_enabled",
     "real_ip_header",

@@ -38,8 +38,12 @@ pub struct Config {
     pub swarm: Swarm,
     /// Who and what is refused.
     pub access: Access,
+    /// Passkeys.
+    pub keys: Keys,
     /// Reverse proxies.
     pub proxy: Proxy,
+    /// Words of other trackers.
+    pub compat: Compat,
     /// Log lines.
     pub log: Log,
 }
@@ -285,6 +289,17 @@ pub struct Access {
     pub poll_secs: u32,
 }
 
+/// The `keys` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Whether passkeys of users count as they are.
+    pub plain: bool,
+    /// Secret of keys for a user in one torrent.
+    pub site_key: Secret,
+    /// The same of XBT Tracker.
+    pub xbt_private_key: Secret,
+}
+
 /// The `proxy` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -296,6 +311,19 @@ pub struct Proxy {
     pub protocol: Vec<IpNet>,
     /// Proxies that speak it over UDP.
     pub protocol_udp: Vec<IpNet>,
+}
+
+/// The `compat` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compat {
+    /// Where the routes of Chihaya are; nowhere when they are off.
+    pub chihaya: Listeners,
+    /// What sites must bring to use them, if anything.
+    pub chihaya_token: Secret,
+    /// Clients that the site has from the start, where its routes choose them.
+    pub chihaya_clients: Vec<String>,
+    /// Whether nothing that is downloaded counts.
+    pub chihaya_freeleech: bool,
 }
 
 /// The `log` section.

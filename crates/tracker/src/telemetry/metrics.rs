@@ -3,8 +3,8 @@
 //! Nothing is written on the way of a request. Names, units and texts are in `names`.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -13,7 +13,7 @@ use prometheus_client::registry::{self, Registry};
 use skep_engine::counters::{
     Action, Counter, Cut, DropReason, ERROR_STATUSES, Handshake, TrafficCounters, WorkerCounters,
 };
-use skep_engine::gate::Refusal;
+use skep_engine::gate::{OwnGate, OwnGates, Refusal};
 use skep_engine::session::{HttpRefusal, WebsocketRefusal};
 use skep_engine::swarm::{LaneKind, PeerClass, Pressure, Tally};
 use skep_proto::DecodeError;
@@ -40,6 +40,7 @@ pub struct Gauges {
     delay_secs: AtomicU64,
     certificate_ok: AtomicBool,
     certificate_expires_unix_secs: AtomicU64,
+    own_gates: OnceLock<OwnGates>,
 }
 
 impl Gauges {
@@ -53,6 +54,11 @@ impl Gauges {
     /// Notes how many seconds load adds to intervals.
     pub fn set_delay(&self, secs: u32) {
         self.delay_secs.store(secs.into(), Ordering::Relaxed);
+    }
+
+    /// Notes the gates of the operator's own program, which stay as they are.
+    pub fn set_own_gates(&self, gates: OwnGates) {
+        let _ = self.own_gates.set(gates);
     }
 
     /// Notes what the lists hold now, and how many of their lines were skipped.
@@ -129,6 +135,9 @@ impl Metrics {
             overview.websocket_connections += worker.websocket_connections.get();
             for (sums, (_, of_worker)) in overview.transports.iter_mut().zip(TRANSPORTS) {
                 for traffic in of_worker(worker) {
+                    overview.announces += traffic.requests[Action::Announce as usize].get();
+                    overview.scrapes += traffic.requests[Action::Scrape as usize].get();
+                    overview.sent_bytes += traffic.sent_bytes.get();
                     sums.requests += total(&traffic.requests);
                     sums.answers += total(&traffic.answers);
                     sums.errors += total(&traffic.decode_errors)
@@ -159,6 +168,12 @@ pub struct Overview {
     pub kernel_drops: u64,
     /// WebSocket connections of browsers that are open now.
     pub websocket_connections: u64,
+    /// Announces understood.
+    pub announces: u64,
+    /// Scrapes understood.
+    pub scrapes: u64,
+    /// Payload bytes out.
+    pub sent_bytes: u64,
     /// Traffic of UDP, of HTTP and of WebSocket.
     pub transports: [TransportSums; TRANSPORTS.len()],
 }
@@ -523,7 +538,11 @@ pub(super) fn drops(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 pub(super) fn errors(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     let label = |_, number: usize| Some(DecodeError::ALL[number].label());
     scrape.by_number(samples, |traffic| &traffic.decode_errors, label);
-    let label = |_, number: usize| Some(Refusal::LABELS[number]);
+    let own: Vec<_> = match scrape.sources.gauges.own_gates.get() {
+        Some(gates) => gates.iter().map(OwnGate::name).collect(),
+        None => Vec::new(),
+    };
+    let label = |_, number: usize| Refusal::LABELS.iter().chain(&own).nth(number).copied();
     scrape.by_number(samples, |traffic| &traffic.refusals, label);
     let label =
         |transport, number: usize| (transport == "http").then_some(HttpRefusal::LABELS[number]);

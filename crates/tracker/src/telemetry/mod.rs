@@ -10,4 +10,4 @@ pub(crate) mod process;
 mod reference;
 
 pub use metrics::{Gauges, Metrics};
-pub use reference::{gates_reference, metrics_reference};
+pub use reference::{drivers_reference, gates_reference, metrics_reference};

@@ -1,10 +1,11 @@
-//! The lists of metrics and gates as Markdown, for `docs/generated`.
+//! The lists of metrics, gates and drivers as Markdown, for `docs/generated`.
 //!
 //! Adds no fact of its own; what is wrong here is wrong in the lists.
 
 use std::fmt::Write as _;
 
 use skep_engine::gate::GATES;
+use skep_store::driver::registry::DRIVERS;
 
 use super::names::METRICS;
 
@@ -41,6 +42,22 @@ pub fn gates_reference() -> String {
     text
 }
 
+/// Returns the reference of storage drivers.
+#[must_use]
+pub fn drivers_reference() -> String {
+    let mut text = String::from(DRIVERS_HEAD);
+    for row in DRIVERS {
+        let feature = code(row.feature);
+        let (name, doc, url) = (row.name, row.doc, row.url);
+        push(&mut text, format_args!("| `{name}` | {feature} | {url} | {doc} |\n"));
+    }
+    text
+}
+
+fn code(word: &str) -> String {
+    if word.is_empty() { String::new() } else { format!("`{word}`") }
+}
+
 fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
     text.write_fmt(piece).expect("a String takes everything");
 }
@@ -66,8 +83,21 @@ const GATES_HEAD: &str = "\
 Generated from `crates/engine/src/gate/mod.rs` by a test; do not edit.
 
 An announce passes every gate in this order before a swarm hears of it; the first refusal is the answer.
+Gates of a program of one's own (see [own-driver.md](../guide/own-driver.md)) are asked after these; `--help` of that program tells them.
 Refusals are counted in `skep_traffic_errors_total` under the label `kind`.
 
 | Order | Gate | What it does | Refusals |
+|---|---|---|---|
+";
+
+const DRIVERS_HEAD: &str = "\
+# Storage drivers
+
+Generated from `crates/store/src/driver/registry.rs` by a test; do not edit.
+
+The name is the value of `storage.driver`.
+A driver whose cargo feature is off is not in that build, and the configuration is refused with a text that says so.
+
+| Name | Feature | `storage.url` | What it is |
 |---|---|---|---|
 ";

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use skep::beps;
 use skep::config::render;
-use skep::telemetry::{gates_reference, metrics_reference};
+use skep::telemetry::{drivers_reference, gates_reference, metrics_reference};
 
 #[test]
 fn generated_documents_are_fresh() {
@@ -18,6 +18,7 @@ fn generated_documents_are_fresh() {
         ("docs/generated/beps.md", beps::reference()),
         ("docs/generated/config.md", render::manual()),
         ("docs/generated/config.schema.json", format!("{:#}\n", render::schema())),
+        ("docs/generated/drivers.md", drivers_reference()),
         ("docs/generated/gates.md", gates_reference()),
         ("docs/generated/metrics.md", metrics_reference()),
         ("docs/generated/openapi.json", format!("{:#}\n", skep::admin::description())),

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod access;
+mod api;
+mod chihaya;
 mod config;
 mod external;
 mod generated;
@@ -13,6 +15,7 @@ mod http_limits;
 mod intervals;
 mod lifecycle;
 mod memory;
+mod own_gates;
 mod pages;
 mod proxy;
 mod robustness;

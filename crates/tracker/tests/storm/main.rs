@@ -12,13 +12,10 @@ use skep::cli::{self, Command};
 use skep::config::Config;
 use skep::start::{Running, start};
 use skep_engine::testing::wire;
-use skep_net::memory::{CountingAllocator, join_freed_blocks_at_once};
+use skep_net::memory::join_freed_blocks_at_once;
 use skep_proto::{
     AnnounceEvent, AnnounceRequest, ConnectionId, InfoHash, NumWant, PeerId, PeerKey, TransactionId,
 };
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Torrents of one peer, and as many of two.
 const TORRENTS: u32 = 200_000;

@@ -180,13 +180,13 @@ fn sums(api: &Api) -> Sums {
     let traffic = [("udp", udp), ("http", http), ("websocket", websocket)];
     let site = api.books.site();
     let mut records = RecordSums {
+        users: site.users_count() as u64,
+        torrents: site.torrents_count() as u64,
         groups: site.groups().len() as u64,
         clients: site.clients().len() as u64,
         bans: site.bans().len() as u64,
         ..RecordSums::default()
     };
-    site.for_each_user(&mut |_| records.users += 1);
-    site.for_each_torrent(&mut |_| records.torrents += 1);
     site.for_each_factor(&mut |_| records.factors += 1);
     Sums {
         version: env!("CARGO_PKG_VERSION"),

@@ -74,6 +74,13 @@ impl Api {
         }
         Ok(())
     }
+
+    /// Puts bans and rules about clients in force where gates do not ask the site for them.
+    fn refresh_policy(&self) {
+        if self.site.mode == Mode::Public {
+            self.reloader.refresh();
+        }
+    }
 }
 
 /// The routes of the API.

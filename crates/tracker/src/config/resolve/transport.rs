@@ -35,7 +35,9 @@ impl Settings {
 
     /// Two sockets that would want the same packets: the second could not be bound.
     pub(super) fn check_overlaps(&mut self) {
-        for key in ["listen.udp", "listen.http", "listen.https", "listen.admin"] {
+        for key in
+            ["listen.udp", "listen.http", "listen.https", "listen.admin", "compat.chihaya_listen"]
+        {
             let addresses = self.sockets(key).unwrap_or_default();
             let overlap = addresses.iter().enumerate().find_map(|(number, address)| {
                 let other = addresses[..number].iter().find(|other| is_same_socket(other, address));
@@ -50,7 +52,7 @@ impl Settings {
     }
 
     /// Refuses addresses of one front end that another one takes.
-    fn check_apart(
+    pub(super) fn check_apart(
         &mut self,
         first: &'static str,
         taken: &[SocketAddr],

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use skep::Extras;
 use skep::cli::{self, Command};
 use skep::config::{Config, Loaded, Problem};
-use skep::start::{Running, StartError, start};
+use skep::start::{Running, StartError, start, start_with};
 use skep_engine::testing::wire::Answer;
 use skep_proto::AnnounceRequest;
 
@@ -38,6 +39,13 @@ impl Tracker {
     /// Starts a tracker that must start.
     pub(crate) fn start(settings: &[&str]) -> Self {
         Self::try_start(settings).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts a tracker with drivers and gates of one's own.
+    pub(crate) fn start_with(settings: &[&str], extras: Extras) -> Self {
+        let loaded = load(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let running = start_with(loaded, extras, None).unwrap_or_else(|error| panic!("{error}"));
+        Self { running: Some(running) }
     }
 
     /// Starts a tracker that may fail to.

@@ -1,0 +1,16 @@
+//! Everything that a storage driver of one's own is written with.
+//!
+//! Names only; what they are is told where they are defined.
+
+pub use skep_engine::Tick;
+pub use skep_engine::ledger::{
+    Delta, Family, Permille, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
+};
+pub use skep_engine::site::{
+    Ban, Change, Client, Factor, FactorId, Group, GroupId, Target, Torrent, TorrentGroupId,
+    TorrentState, User,
+};
+pub use skep_proto::{InfoHash, PeerId};
+pub use skep_store::driver::{
+    Batch, Conn, Driver, DriverError, DriverSettings, Passage, Record, Totals,
+};
