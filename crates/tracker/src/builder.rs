@@ -11,6 +11,7 @@ use std::sync::Arc;
 use skep_engine::gate::{OWN_GATES_MAX, OwnGate, OwnGates, Refusal};
 use skep_net::memory::join_freed_blocks_at_once;
 use skep_store::driver::Driver;
+use skep_store::driver::registry::DRIVERS;
 
 use crate::admin;
 use crate::cli::{self, Command};
@@ -23,9 +24,6 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_SOFTWARE: u8 = 70;
 /// A bad configuration, as `sysexits.h` numbers it.
 const EXIT_CONFIG: u8 = 78;
-
-/// Drivers of every build, whether or not they are left out of this one.
-const BUILT_IN_DRIVERS: [&str; 5] = ["mysql", "none", "postgres", "sqlite", "webhook"];
 
 /// A tracker with drivers and gates of one's own, as a whole program:
 ///
@@ -99,7 +97,7 @@ impl Builder {
         if gates.len() > OWN_GATES_MAX {
             return Err(BuildError::TooManyGates(gates.len()));
         }
-        let mut names = BUILT_IN_DRIVERS.to_vec();
+        let mut names: Vec<_> = DRIVERS.iter().map(|row| row.name).collect();
         for driver in &drivers {
             let name = sound(driver.name())?;
             if names.contains(&name) {

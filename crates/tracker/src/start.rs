@@ -2,6 +2,8 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod routes;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,10 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
-use skep_engine::gate::RateTable;
+use skep_engine::gate::{OwnGates, RateTable};
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
@@ -22,7 +23,7 @@ use crate::admin::{self, AdminState, Bounds, Tokens};
 use crate::bind::unix::{UnixBindError, UnixSocket};
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
-use crate::compat::chihaya::{self, Chihaya};
+use crate::compat::chihaya;
 #[cfg(unix)]
 use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
@@ -31,7 +32,7 @@ use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
 use crate::pages::Site;
-use crate::policy;
+use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
@@ -113,6 +114,13 @@ pub struct Bound {
     pub http_connections_max: usize,
 }
 
+impl Bound {
+    /// Runtimes of so many workers, of other listeners, and the one that waits for signals.
+    const fn runtimes(&self, workers: usize) -> usize {
+        workers + self.admin.len() + self.chihaya.len() + 1
+    }
+}
+
 /// A tracker that answers.
 pub struct Running {
     bound: Bound,
@@ -162,26 +170,18 @@ pub fn start_with(
     let count = worker_count(&config);
     let sockets = Sockets::bind(&config, count)?;
     let unix_sockets = bind_unix(&config)?;
-    let mut bound = bound(&sockets).map_err(StartError::Socket)?;
-    // One runtime waits for signals.
+    let mut bound = bound(&config, &sockets).map_err(StartError::Socket)?;
     let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let possible =
-        connections_possible(count + bound.admin.len() + bound.chihaya.len() + 1, unix_files);
-    let limits = http_limits(&config, possible);
-    bound.http_unix.clone_from(&config.listen.http_unix);
+    let limits = http_limits(&config, connections_possible(bound.runtimes(count), unix_files));
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
     let traces = Arc::<Traces>::default();
     let store = MemoryStore::new(&policy::swarm_settings(&config), seed.clone());
     let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
-    let books = Arc::new(Books::new(known.clone(), None));
-    chihaya::begin(&books, &config.compat)?;
+    let books = books(&config, &known)?;
     let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
-    let gauges = Arc::new(Gauges::default());
-    gauges.set_own_gates(extras.gates);
-    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
-    gauges.set_reload(true, clock.unix_secs_at_start());
+    let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
@@ -392,40 +392,6 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn spawn_chihaya(
-        &mut self,
-        listeners: Vec<TcpListener>,
-        admin: &Arc<AdminState>,
-        books: &Arc<Books>,
-    ) -> Result<(), StartError> {
-        let Shared { store, clock, .. } = self.shared.clone();
-        let Config { mode, compat, .. } = self.config;
-        let token = compat.chihaya_token.expose();
-        let chihaya = Chihaya::new(books.clone(), store, admin.clone(), clock, *mode, token);
-        let chihaya = Arc::new(chihaya);
-        for (number, listener) in listeners.into_iter().enumerate() {
-            let router = chihaya::router(chihaya.clone());
-            self.spawn_routes(format!("skep-chihaya-{number}"), "chihaya", listener, router)?;
-        }
-        Ok(())
-    }
-
-    fn spawn_routes(
-        &mut self,
-        name: String,
-        what: &'static str,
-        listener: TcpListener,
-        router: Router,
-    ) -> Result<(), StartError> {
-        let shutdown = self.shared.shutdown.clone();
-        self.spawn(name, move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(admin::serve_router(what, listener, router, async move {
-                shutdown.wait().await;
-            }))
-        })
-    }
-
     fn spawn_keepers(
         &mut self,
         reloader: &Arc<Reloader>,
@@ -460,6 +426,21 @@ impl Parts<'_> {
         tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
+}
+
+/// What the site told so far.
+fn books(config: &Config, known: &Arc<site::Site>) -> Result<Arc<Books>, StartError> {
+    let books = Arc::new(Books::new(known.clone(), None));
+    chihaya::begin(&books, &config.compat)?;
+    Ok(books)
+}
+
+fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
+    let gauges = Gauges::default();
+    gauges.set_own_gates(own_gates);
+    gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
+    gauges.set_reload(true, clock.unix_secs_at_start());
+    Arc::new(gauges)
 }
 
 /// The certificate, if any listener needs one.
@@ -569,7 +550,7 @@ fn connections_possible(runtimes: usize, others: u64) -> usize {
     }
 }
 
-fn bound(sockets: &Sockets) -> io::Result<Bound> {
+fn bound(config: &Config, sockets: &Sockets) -> io::Result<Bound> {
     type Addresses = io::Result<Vec<SocketAddr>>;
     let of = |listeners: &[TcpListener]| -> Addresses {
         listeners.iter().map(TcpListener::local_addr).collect()
@@ -580,7 +561,7 @@ fn bound(sockets: &Sockets) -> io::Result<Bound> {
         udp: udp.iter().map(|socket| socket.local_addr()).collect(),
         http: first(&sockets.http)?,
         https: first(&sockets.https)?,
-        http_unix: Vec::new(),
+        http_unix: config.listen.http_unix.clone(),
         certificate_left_secs: None,
         admin: of(&sockets.admin)?,
         chihaya: of(&sockets.chihaya)?,

@@ -46,6 +46,16 @@ const SQLITE: Make = Make::Driver(&crate::sqlite::Sqlite);
 #[cfg(not(feature = "sqlite"))]
 const SQLITE: Make = Make::Absent;
 
+#[cfg(feature = "mysql")]
+const MYSQL: Make = Make::Driver(&crate::mysql::Mysql);
+#[cfg(not(feature = "mysql"))]
+const MYSQL: Make = Make::Absent;
+
+#[cfg(feature = "postgres")]
+const POSTGRES: Make = Make::Driver(&crate::postgres::Postgres);
+#[cfg(not(feature = "postgres"))]
+const POSTGRES: Make = Make::Absent;
+
 /// All storages, by name.
 pub const DRIVERS: &[Row] = &[
     Row {
@@ -53,7 +63,7 @@ pub const DRIVERS: &[Row] = &[
         feature: "mysql",
         doc: "A MySQL or MariaDB server.",
         url: "`mysql://user:password@host:3306/database`",
-        make: Make::Absent,
+        make: MYSQL,
     },
     Row {
         name: "none",
@@ -67,7 +77,7 @@ pub const DRIVERS: &[Row] = &[
         feature: "postgres",
         doc: "A PostgreSQL server.",
         url: "`postgres://user:password@host:5432/database`",
-        make: Make::Absent,
+        make: POSTGRES,
     },
     Row {
         name: "sqlite",

@@ -7,11 +7,14 @@ mod commons;
 mod factor_book;
 mod gatekeeper;
 mod keys;
+mod poll;
 mod records;
+mod refresh;
 
-pub use self::books::{Books, ChangeError};
+pub use self::books::{Books, ChangeError, Refreshed};
 pub use self::gatekeeper::Gatekeeper;
 pub use self::keys::KeyRing;
+pub use self::poll::Poll;
 
 use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};

@@ -145,6 +145,7 @@ fn every_option_changes_the_configuration_in_every_way_to_set_it() {
         let value = other_value(option.key);
         let needs: &[&str] = match option.key {
             "mode" | "access.torrents" => &["--access.torrents_file=list"],
+            "compat.chihaya_listen" => &["--compat.chihaya=true"],
             "listen.https" | "listen.tls" => &["--tls.certificate=a", "--tls.key=b"],
             _ => &[],
         };

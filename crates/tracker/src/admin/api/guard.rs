@@ -113,7 +113,9 @@ async fn read(
 
 /// The key of a request, if it has one and changes something.
 fn key(parts: &Parts) -> Result<Option<&str>, Problem> {
-    let Some(key) = parts.headers.get(KEY).filter(|_| parts.method != Method::GET) else {
+    let Some(key) =
+        parts.headers.get(KEY).filter(|_| !matches!(parts.method, Method::GET | Method::HEAD))
+    else {
         return Ok(None);
     };
     let is_key = |key: &&str| {

@@ -30,7 +30,7 @@ mod users;
 mod verify;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -162,7 +162,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
             ChangeError::Storage(error) if error.is_transient() => {
                 tracing::warn!(%error, "a change by the API was not accepted");
-                let detail = "the storage is away; nothing was changed";
+                let detail = "the storage is away, and the change is not in force; send it again";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, "5")
             }
             ChangeError::Storage(error) => {
@@ -196,8 +196,15 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A short text that changes with what is shown.
+/// A short text that changes with what is shown, and with each start of the program: nobody can try
+/// passkeys until one gives the same text.
 fn tag_of(shown: &Value) -> String {
-    let hash = Sha256::digest(shown.to_string().as_bytes());
+    static SALT: OnceLock<[u8; 16]> = OnceLock::new();
+    let salt = SALT.get_or_init(|| {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).expect("the system gave randomness when the tracker started");
+        salt
+    });
+    let hash = Sha256::new().chain_update(salt).chain_update(shown.to_string()).finalize();
     format!("\"{}\"", hex(&hash[..8]))
 }

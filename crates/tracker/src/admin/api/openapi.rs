@@ -183,7 +183,7 @@ const CHANGING: &[(&str, &str)] = &[
     ("412", "The record is not as the conditions say."),
     ("413", "The body is too long."),
     ("415", "The body is not of a type that is taken."),
-    ("503", "The storage is away; nothing was changed."),
+    ("503", "The storage is away, and the change is not in force."),
 ];
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
