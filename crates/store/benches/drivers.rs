@@ -1,11 +1,17 @@
 //! Deltas a second that a storage takes, and what they cost this process:
 //! `cargo bench -p skep-store --bench drivers -- [driver] [url] [seconds] [batch]`.
 //!
-//! Prints figures and asserts none. Without a url it makes a folder of its own for temporary files and
-//! removes it; with one it leaves behind what it wrote. A server's own cost is not in the figures.
+//! Prints figures and asserts none. Without a url it makes a folder of its own for temporary files, in
+//! which it starts a server if the driver needs one, as it comes but for the folder, and removes it;
+//! with one it leaves behind what it wrote. A server's own cost is not in the figures.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on must stop")]
+
+#[cfg(unix)]
+#[path = "../tests/servers/mod.rs"]
+#[allow(dead_code, reason = "tests need more of it")]
+mod servers;
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +35,14 @@ fn main() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
+    #[cfg(unix)]
+    let server = if word(1).is_empty() { server(name) } else { None };
+    #[cfg(unix)]
+    let url = server.as_ref().map(|server| server.url(&server.create_database()));
+    #[cfg(not(unix))]
+    let url = None;
     let settings = DriverSettings {
-        url: word(1).to_owned(),
+        url: url.unwrap_or_else(|| word(1).to_owned()),
         data_dir: folder.path().to_owned(),
         migrate: true,
         ..DriverSettings::default()
@@ -38,6 +50,17 @@ fn main() {
     let conn = driver.open(&settings).unwrap();
     println!("{name}, {USERS} users, {TORRENTS} torrents, batches of {batch_records}");
     sustained(&*conn, batch_records, Duration::from_secs(seconds));
+}
+
+/// A server that waits for the disk.
+#[cfg(unix)]
+fn server(driver: &str) -> Option<servers::Server> {
+    let kind = match driver {
+        "mysql" => servers::Kind::Mariadb,
+        "postgres" => servers::Kind::Postgres,
+        _ => return None,
+    };
+    Some(servers::Server::start(kind, servers::Disk::Durable, &[]))
 }
 
 /// Applies batch after batch, as fast as the storage takes them.

@@ -3,6 +3,7 @@
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
 mod routes;
+mod unix;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,18 +15,19 @@ use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::{OwnGates, RateTable};
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use self::unix::{UnixSockets, add_unix, bind_unix};
+use crate::accounts::{Late, LateThread, Ledgers};
 use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
-use crate::bind::unix::{UnixBindError, UnixSocket};
+use crate::bind::unix::UnixBindError;
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
 use crate::compat::chihaya;
-#[cfg(unix)]
-use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
@@ -134,11 +136,6 @@ pub struct Running {
     _unix_sockets: UnixSockets,
 }
 
-#[cfg(unix)]
-type UnixSockets = Vec<UnixSocket>;
-#[cfg(not(unix))]
-type UnixSockets = ();
-
 /// Starts the tracker; when this returns, every socket answers.
 ///
 /// `log` is the log whose level follows the configuration, if there is one.
@@ -177,7 +174,14 @@ pub fn start_with(
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
     let traces = Arc::<Traces>::default();
-    let store = MemoryStore::new(&policy::swarm_settings(&config), seed.clone());
+    let ledgers = extras.sink.map(|sink| Ledgers {
+        site: known.clone(),
+        sink,
+        settings: LedgerSettings::default(),
+    });
+    let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let swarm_settings = policy::swarm_settings(&config);
+    let store = MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers);
     let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
     let books = books(&config, &known)?;
     let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
@@ -185,6 +189,7 @@ pub fn start_with(
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
+        late,
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -230,6 +235,7 @@ pub fn start_with(
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
+    parts.spawn_late(late_thread)?;
     let workers = parts.workers;
     Ok(Running {
         bound,
@@ -418,6 +424,15 @@ impl Parts<'_> {
         })
     }
 
+    fn spawn_late(&mut self, thread: Option<LateThread>) -> Result<(), StartError> {
+        let Some(thread) = thread else { return Ok(()) };
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn("skep-late".to_owned(), move || {
+            thread.run(&shutdown);
+            Ok(())
+        })
+    }
+
     fn spawn(
         &mut self,
         name: String,
@@ -447,34 +462,6 @@ fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
 fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
     certificate.transpose().map_err(StartError::Tls)
-}
-
-#[cfg(unix)]
-fn bind_unix(config: &Config) -> Result<UnixSockets, StartError> {
-    let Listen { http_unix, http_unix_mode, .. } = &config.listen;
-    let bound = http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode));
-    Ok(bound.collect::<Result<_, _>>()?)
-}
-
-#[cfg(not(unix))]
-fn bind_unix(_config: &Config) -> Result<UnixSockets, StartError> {
-    Ok(())
-}
-
-/// Gives each worker a listener of each unix socket.
-#[cfg(unix)]
-fn add_unix(listeners: &mut [Vec<Listening>], sockets: &UnixSockets) -> io::Result<()> {
-    for of_worker in listeners {
-        for socket in sockets {
-            of_worker.push(Listening::Unix(socket.listener()?));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn add_unix(_listeners: &mut [Vec<Listening>], _sockets: &UnixSockets) -> io::Result<()> {
-    Ok(())
 }
 
 /// Seconds for which a certificate is good, if it tells.

@@ -12,6 +12,8 @@ use skep_engine::site::UserId;
 use skep_engine::swarm::{Announce, Announced};
 use skep_proto::{AnnounceRequest, InfoHash};
 
+use crate::shards::Answer;
+
 /// Subjects that are followed at once, or were and are still kept.
 pub const TRACES_MAX: usize = 16;
 
@@ -35,8 +37,8 @@ pub struct Traced {
     pub request: AnnounceRequest,
     /// Where it is.
     pub ip: IpAddr,
-    /// What it was answered.
-    pub announced: Announced,
+    /// What it was answered, or why it was refused.
+    pub outcome: Result<Announced, &'static str>,
 }
 
 /// What is kept of a subject.
@@ -100,8 +102,13 @@ impl Traces {
         traces.len() < before
     }
 
-    /// Takes an announce, if its user or its torrent is followed.
-    pub fn note(&self, at: Tick, user: Option<UserId>, announce: &Announce, announced: &Announced) {
+    /// Takes an announce and its answer, if its user or its torrent is followed.
+    pub fn note(&self, at: Tick, user: Option<UserId>, announce: &Announce, answer: &Answer) {
+        let outcome = match answer {
+            Answer::Announced(announced) | Answer::Promised(announced, _) => Ok(*announced),
+            Answer::Refused(refusal) => Err(refusal.text()),
+            Answer::Scraped(_) | Answer::Left | Answer::Relayed(_) => return,
+        };
         let mut traces = self.traces.lock();
         let Announce { request, ip, .. } = *announce;
         let torrent = Subject::Torrent(request.info_hash);
@@ -112,7 +119,7 @@ impl Traces {
                 if trace.records.len() >= trace.records_max {
                     trace.records.pop_front();
                 }
-                trace.records.push_back(Traced { at, user, request, ip, announced: *announced });
+                trace.records.push_back(Traced { at, user, request, ip, outcome });
             }
         }
         if traces.iter().all(|trace| trace.until <= at) {
@@ -146,7 +153,12 @@ mod tests {
 
     fn note(traces: &Traces, at: u32, user: u32, byte: u8, port: u16) {
         let user = Some(UserId(user));
-        traces.note(Tick(at), user, &announce(byte, port), &Announced::default());
+        traces.note(
+            Tick(at),
+            user,
+            &announce(byte, port),
+            &Answer::Announced(Announced::default()),
+        );
     }
 
     fn ports(traces: &Traces, subject: Subject) -> Vec<u16> {

@@ -26,8 +26,16 @@ pub(super) fn meaning(error: sqlx::Error) -> DriverError {
             let key = of.message().rsplit('\'').nth(1).unwrap_or("of a key");
             DriverError::Refused(format!("another row has the same {key} ({number})"))
         }
-        // Most of the others repeat values.
-        _ => DriverError::Refused(format!("{} ({number})", without_quoted(of.message(), '\''))),
+        1034 | 1035 | 1194 | 1195 | 1712 | 1877 => DriverError::Damaged(text),
+        _ => {
+            // Many of them repeat values.
+            let text = format!("{} ({number})", without_quoted(of.message(), '\''));
+            match VALUES.contains(&number) {
+                true => DriverError::Refused(text),
+                // Whatever it is, it is not the fault of what was to be written.
+                false => DriverError::Unavailable(text),
+            }
+        }
     }
 }
 
@@ -75,13 +83,19 @@ const ENTRY: &[u16] = &[1044, 1045, 1049, 1129, 1130, 1251, 1275, 1524, 1698, 18
 const NAMES: &[u16] =
     &[1051, 1054, 1064, 1109, 1142, 1143, 1146, 1227, 1356, 1364, 1370, 1471, 1932, 1665];
 
+/// Values, constraints and triggers.
+const VALUES: &[u16] = &[
+    1048, 1153, 1169, 1216, 1217, 1264, 1265, 1292, 1366, 1406, 1411, 1416, 1451, 1452, 1644, 1690,
+    3819, 4025,
+];
+
 #[cfg(test)]
 mod tests {
-    use super::{ENTRY, NAMES, TRANSIENT};
+    use super::{ENTRY, NAMES, TRANSIENT, VALUES};
 
     #[test]
     fn no_error_means_two_things() {
-        let mut all: Vec<_> = [TRANSIENT, ENTRY, NAMES].concat();
+        let mut all: Vec<_> = [TRANSIENT, ENTRY, NAMES, VALUES].concat();
         let count = all.len();
         all.sort_unstable();
         all.dedup();

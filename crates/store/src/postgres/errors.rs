@@ -26,12 +26,15 @@ pub(super) fn meaning(error: sqlx::Error) -> DriverError {
         }
         // Who may come in, and where to.
         "28000" | "28P01" | "3D000" => DriverError::Settings(text),
+        "XX001" | "XX002" => DriverError::Damaged(text),
         _ => match &code[..code.len().min(2)] {
             // Syntax and names: a table or a column is not what it was, or may not be used.
             "42" | "3F" | "0A" => DriverError::Schema(text),
-            // These repeat values.
+            // Values, constraints and triggers; the messages of the first repeat values.
             "22" => DriverError::Refused(format!("{} ({code})", without_quoted(message, '"'))),
-            _ => DriverError::Refused(text),
+            "23" | "44" | "P0" => DriverError::Refused(text),
+            // Whatever it is, it is not the fault of what was to be written.
+            _ => DriverError::Unavailable(text),
         },
     }
 }

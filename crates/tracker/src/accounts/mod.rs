@@ -3,10 +3,12 @@
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
 mod keeping;
+mod late;
 mod open;
 mod refused;
 mod restore;
 mod sink;
+mod slots;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -14,18 +16,35 @@ mod watch;
 mod writer;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use skep_engine::ledger::Delta;
+use skep_engine::ledger::{Delta, LedgerSettings};
+
+use crate::site::Site;
 
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
+pub(crate) use self::late::LateDatagram;
+pub use self::late::{Late, LateThread};
 pub use self::open::{
     StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
 };
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
 pub use self::sink::JournalSink;
+pub(crate) use self::slots::Slots;
 pub use self::status::{Counts, Status, Untaken};
 pub use self::watch::Watch;
+
+/// What the ledgers of all shards are kept with.
+#[derive(Clone)]
+pub struct Ledgers {
+    /// Whose factors decide what traffic is worth.
+    pub site: Arc<Site>,
+    /// Where deltas go.
+    pub sink: Arc<dyn DeltaSink>,
+    /// How accounts are kept.
+    pub settings: LedgerSettings,
+}
 
 /// What becomes of deltas once they are counted.
 pub trait DeltaSink: Send + Sync {

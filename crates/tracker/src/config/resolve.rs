@@ -254,7 +254,8 @@ impl Settings {
             }
             _ => {}
         }
-        if self.boolean("scrape.names") && !has_file {
+        let may_name = has_file || self.word::<Mode>("mode") != Mode::Public;
+        if self.boolean("scrape.names") && !may_name {
             self.warn("scrape.names", "has no effect without access.torrents_file");
         }
     }

@@ -145,6 +145,7 @@ fn announce(ledger: &mut Ledger, uploaded_bytes: u64, now: u32) -> Delta {
         request: &request,
         corrupt_bytes: None,
         family: Family::Ipv4,
+        ip: None,
         now: Tick(now),
         terms: Terms::default(),
     });

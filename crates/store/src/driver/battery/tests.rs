@@ -199,21 +199,17 @@ impl Faulty {
                     }
                 }
             }
-            (AllowsAPasskeyTwice, Change::PutUser(new)) => {
-                if self
-                    .users()
-                    .iter()
-                    .any(|other| other.id != new.id && other.passkey == new.passkey)
-                {
-                    new.passkey = "".into();
-                }
+            (AllowsAPasskeyTwice, Change::PutUser(new))
+                if self.users().iter().any(|it| it.id != new.id && it.passkey == new.passkey) =>
+            {
+                new.passkey = "".into();
             }
             (AllowsOneUserWithoutPasskey, Change::PutUser(new)) if new.passkey.is_empty() => {
                 new.passkey = "none".into();
             }
             (KeepsOldFields, Change::PutUser(new)) => {
                 let old = self.users().into_iter().find(|old| old.id == new.id);
-                new.slots = new.slots.or(old.and_then(|old| old.slots));
+                new.slots = new.slots.or_else(|| old.and_then(|old| old.slots));
             }
             (KeepsMembersOfRemovedGroups, Change::RemoveGroup(group)) => {
                 *group = GroupId(u32::MAX - 1);
@@ -242,7 +238,7 @@ impl Faulty {
                     std::thread::yield_now();
                 }
                 let applied = self.memory.applied(batch.journal()).unwrap();
-                let applied = applied.unwrap_or(batch.from());
+                let applied = applied.unwrap_or_else(|| batch.from());
                 let moved = Batch::new(batch.journal(), applied, batch.records().to_vec());
                 Some(self.memory.apply(&moved))
             }

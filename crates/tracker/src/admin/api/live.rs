@@ -10,7 +10,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use skep_engine::site::TorrentId;
+use skep_engine::ledger::SessionState;
+use skep_engine::site::{TorrentId, UserId};
 use skep_engine::swarm::{Counts, LaneKind, PeerClass, StoredPeer};
 use skep_proto::InfoHash;
 use utoipa::ToSchema;
@@ -27,6 +28,8 @@ use crate::config::Scope;
 const SWARMS_MAX: u64 = 1_000;
 /// Peers of one answer.
 const PEERS_MAX: u64 = 10_000;
+/// Sessions of one answer.
+const SESSIONS_MAX: usize = 10_000;
 
 /// Sums over the whole tracker.
 #[derive(Debug, Serialize, ToSchema)]
@@ -157,6 +160,36 @@ pub(super) struct LivePeer {
     /// What it is to its swarm.
     #[schema(pattern = "^(seeder|leecher|partial_seed)$")]
     class: &'static str,
+}
+
+/// What the ledger holds of a user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LiveUser {
+    /// Sessions: open ones first, those that were heard of last before others.
+    sessions: Vec<LiveSession>,
+    /// How many further sessions are not listed.
+    sessions_left_out: usize,
+}
+
+/// One client of a user in one torrent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LiveSession {
+    /// The site's number of the torrent.
+    torrent: u32,
+    /// Its info hash; null if the site told that it is gone.
+    info_hash: Option<String>,
+    /// What the client calls itself, in hexadecimal digits.
+    peer_id: String,
+    /// Whether the client has all of the torrent.
+    seeds: bool,
+    /// Whether the session has not ended.
+    open: bool,
+    /// Seconds since the client was heard of.
+    silent_secs: u32,
+    /// Bytes that the client says to have sent.
+    uploaded_bytes: u64,
+    /// Bytes that the client says to have got.
+    downloaded_bytes: u64,
 }
 
 /// Sums over the whole tracker.
@@ -318,6 +351,48 @@ pub(super) async fn get_live_torrent(
         let (counts, webrtc) = counts.unwrap_or_default();
         let swarm = swarm(&api, &info_hash, &counts, &webrtc);
         Ok(super::json(&LiveSwarm { swarm, list, list_left_out }))
+    })
+    .await
+}
+
+/// Shows what the ledger holds of a user now: every session that is remembered.
+#[utoipa::path(get, path = "/api/v1/users/{id}/live", tag = "live", security(("bearer" = ["trace"])),
+    params(("id" = u32, Path, description = "The number.", minimum = 1, maximum = 4294967295_u32)),
+    responses((status = 200, description = "The sessions.", body = LiveUser)))]
+pub(super) async fn get_live_user(
+    State(api): State<Arc<Api>>,
+    Segments(id): Segments<String>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.must(Scope::Trace)?;
+    let [] = asked.query([])?;
+    api.keep_records()?;
+    let user = UserId(keys::id(&id)?);
+    let _known = api.books.site().user(user).ok_or_else(unknown)?;
+    blocking(move || {
+        let mut found = Vec::new();
+        api.store.for_each_session(&mut |state, silent_secs| {
+            if state.user == user {
+                found.push((state, silent_secs));
+            }
+        });
+        found.sort_unstable_by_key(|(state, silent_secs)| {
+            (!state.open, *silent_secs, state.torrent)
+        });
+        let sessions_left_out = found.len().saturating_sub(SESSIONS_MAX);
+        found.truncate(SESSIONS_MAX);
+        let shown = |(state, silent_secs): &(SessionState, u32)| LiveSession {
+            torrent: state.torrent.0,
+            info_hash: api.books.site().torrent(state.torrent).map(|it| it.info_hash.to_string()),
+            peer_id: hex(state.peer_id.as_bytes()),
+            seeds: state.seeds,
+            open: state.open,
+            silent_secs: *silent_secs,
+            uploaded_bytes: state.counters.uploaded_bytes,
+            downloaded_bytes: state.counters.downloaded_bytes,
+        };
+        let sessions = found.iter().map(shown).collect();
+        Ok(super::json(&LiveUser { sessions, sessions_left_out }))
     })
     .await
 }

@@ -136,6 +136,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(live::get_stats))
         .routes(routes!(live::list_swarms))
         .routes(routes!(live::get_live_torrent))
+        .routes(routes!(live::get_live_user))
         .routes(routes!(
             trace::get_torrent_trace,
             trace::put_torrent_trace,

@@ -73,6 +73,8 @@ pub(super) struct Record {
     left_bytes: Option<u64>,
     /// Peers that it asked for; null if it did not say.
     peers_wanted: Option<u32>,
+    /// Why it was refused, if it was; nothing of what follows then.
+    refusal: Option<&'static str>,
     /// Peers that it got.
     peers_given: u64,
     /// Seeders of the swarm after it.
@@ -86,7 +88,8 @@ pub(super) struct Record {
 }
 
 fn record(api: &Api, traced: &Traced) -> Record {
-    let Traced { at, user, request, ip, announced } = traced;
+    let Traced { at, user, request, ip, outcome } = traced;
+    let announced = outcome.unwrap_or_default();
     let event = match request.event {
         AnnounceEvent::None => "none",
         AnnounceEvent::Started => "started",
@@ -112,6 +115,7 @@ fn record(api: &Api, traced: &Traced) -> Record {
             NumWant::Default => None,
             NumWant::Count(count) => Some(count),
         },
+        refusal: outcome.err(),
         peers_given: given as u64,
         seeders: announced.counts.seeders,
         leechers: announced.counts.incomplete(),

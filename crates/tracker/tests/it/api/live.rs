@@ -116,4 +116,7 @@ fn announces_of_a_user_are_followed_without_the_passkey() {
     let trace = body(&answer);
     assert_eq!((&trace["seen"], &trace["records"][0]["user"]), (&json!(1), &json!(1)));
     assert!(!answer.text().contains("z9"), "{}", answer.text());
+    let live = api.get("/api/v1/users/1/live");
+    assert_eq!((live.status, &body(&live)["sessions_left_out"]), (200, &json!(0)));
+    assert_eq!(api.get("/api/v1/users/3/live").status, 404);
 }

@@ -97,7 +97,7 @@ fn change_is_made_only_to_the_record_that_was_seen() {
     assert_eq!(body(&site.api().get(path))["name"], "b");
     assert_eq!(send("DELETE", &format!("\"x\", {second}"), "").status, 204);
     // To add, but never to replace.
-    let mut add = || site.api().send("PUT", path, &[JSON, ("If-None-Match", "*")], "{}").status;
+    let add = || site.api().send("PUT", path, &[JSON, ("If-None-Match", "*")], "{}").status;
     assert_eq!((add(), add()), (201, 412));
 }
 

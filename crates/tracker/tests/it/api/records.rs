@@ -162,7 +162,7 @@ fn many_records_are_changed_all_or_none() {
     let put: Vec<_> = (1..=5000).map(of).collect();
     let done = api.ask("POST", "/api/v1/torrents/bulk", &json!({ "put": put }));
     assert_eq!(body(&done), json!({ "put": 5000, "created": 5000, "removed": 0 }));
-    let mut count = |expected: u32| {
+    let count = |expected: u32| {
         assert_eq!(body(&site.api().get("/api/v1/stats"))["records"]["torrents"], expected);
     };
     count(5000);
@@ -219,7 +219,7 @@ fn banned_removed_or_renamed_torrent_loses_its_swarm() {
         let mut client = site.tracker.udp_client(std::net::Ipv4Addr::LOCALHOST);
         client.announce(&announce(torrent(1), 6881, 1)).unwrap();
         let live = format!("/api/v1/torrents/{}/live", hash(1));
-        let mut leechers = || body(&site.api().get(&live))["swarm"]["peers"]["leechers"].clone();
+        let leechers = || body(&site.api().get(&live))["swarm"]["peers"]["leechers"].clone();
         assert!(api.ask("PATCH", "/api/v1/torrents/1", &json!({ "name": "x" })).status == 200);
         assert_eq!(leechers(), 1);
         assert!(api.ask(method, path, &change).status < 300, "{method} {path}");
