@@ -14,8 +14,9 @@ use skep_store::driver::Driver;
 use skep_store::driver::registry::DRIVERS;
 
 use crate::accounts::DeltaSink;
+use crate::admin;
 use crate::cli::{self, Command};
-use crate::config::{self, Config, Loaded, Sources, render};
+use crate::config::{self, Config, Loaded, Scope, Sources, render};
 use crate::db::{self, DbCommand};
 use crate::{policy, serve, tls};
 
@@ -142,6 +143,7 @@ impl Builder {
             Ok(Command::Db(command, sources)) => {
                 with_config(&sources, |loaded| of_storage(command, &loaded, &extras))
             }
+            Ok(Command::Token { name, scopes }) => token(&name, &scopes),
             Ok(Command::Help(text)) => print(&(text + &extras.told(""))),
             Ok(Command::Version) => print(&format!("{}\n", cli::version())),
             Err(error) => {
@@ -215,6 +217,17 @@ fn of_storage(command: DbCommand, loaded: &Loaded, extras: &Extras) -> ExitCode 
         }
         Err(error) => {
             complain(&format!("skep: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a new token of the API.
+fn token(name: &str, scopes: &[Scope]) -> ExitCode {
+    match admin::fresh_token(name, scopes) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            complain(&format!("skep: cannot get random bytes from the system: {error}\n"));
             ExitCode::FAILURE
         }
     }

@@ -3,13 +3,16 @@
 //! Reads no environment and no file and prints nothing; of the system it asks only whether a stray
 //! word names a file. The flags themselves come from the list of options.
 
+mod token;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
 use crate::config::options::{OPTIONS, position};
 use crate::config::{
-    Origin, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment, render,
+    Origin, Scope, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment,
+    render,
 };
 use crate::db::DbCommand;
 
@@ -25,6 +28,13 @@ pub enum Command {
     Schema,
     /// Ask something of the storage.
     Db(DbCommand, Sources),
+    /// Make a token for the API.
+    Token {
+        /// What the operator calls it.
+        name: String,
+        /// What it may be used for.
+        scopes: Vec<Scope>,
+    },
     /// Show this text.
     Help(String),
     /// Show the version.
@@ -60,6 +70,9 @@ pub fn parse(
     env: &[(OsString, OsString)],
 ) -> Result<Command, UsageError> {
     let mut reader = Reader { args: args.collect(), next: 0, ..Reader::default() };
+    if reader.args.first().is_some_and(|word| word == "token") {
+        return token::parse(&reader.args[1..]);
+    }
     let mut sources = Sources::default();
     read_environment(env, &mut sources);
     let mut flags_ended = false;
@@ -95,7 +108,7 @@ pub fn parse(
                 return Err(UsageError { faults: vec![fault] });
             }
         },
-        Some(CommandWord::Help) => Command::Help(help()),
+        Some(CommandWord::Help | CommandWord::Token) => Command::Help(help()),
         Some(CommandWord::Version) => Command::Version,
     })
 }
@@ -112,6 +125,7 @@ enum CommandWord {
     Db,
     Schema,
     Help,
+    Token,
     Version,
 }
 
@@ -149,6 +163,9 @@ impl Reader {
         }
         let found = COMMANDS.iter().find(|(word, _)| arg == *word);
         match (found, self.command) {
+            (Some((_, CommandWord::Token)), _) => {
+                self.faults.push("token must be the first word".to_owned());
+            }
             (Some((_, command)), None) => self.command = Some(*command),
             (Some((word, _)), Some(_)) => {
                 self.faults.push(format!("{word} is a second command; one is allowed"));
@@ -346,6 +363,7 @@ const COMMANDS: &[(&str, CommandWord)] = &[
     ("help", CommandWord::Help),
     ("schema", CommandWord::Schema),
     ("serve", CommandWord::Serve),
+    ("token", CommandWord::Token),
     ("version", CommandWord::Version),
 ];
 
@@ -377,6 +395,7 @@ Usage: skep [serve] [flags]   run the tracker; without any flag on port 1337, UD
        skep db status         tell where records and sums are kept, and how far they are
        skep db migrate        bring the tables of the storage up to date
        skep db schema         print their SQL, of another driver with --driver NAME
+       skep token             make a token for the API: see skep token --help
 
 Common flags:
   -c, --config FILE      configuration file (TOML, JSON or YAML), also SKEP_CONFIG

@@ -29,6 +29,7 @@ pub mod start;
 pub mod stats;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 
 pub use self::builder::{BuildError, Builder, Extras};
 

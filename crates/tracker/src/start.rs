@@ -3,6 +3,7 @@
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
 mod routes;
+mod unix;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,15 +20,14 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use self::unix::{UnixSockets, add_unix, bind_unix};
 use crate::accounts::{Late, LateThread, Ledgers};
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
-use crate::bind::unix::{UnixBindError, UnixSocket};
+use crate::bind::unix::UnixBindError;
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
 use crate::compat::chihaya;
-#[cfg(unix)]
-use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
@@ -49,6 +49,7 @@ use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 use crate::tls::{self, Tls, TlsError};
+use crate::trace::Traces;
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
@@ -135,11 +136,6 @@ pub struct Running {
     _unix_sockets: UnixSockets,
 }
 
-#[cfg(unix)]
-type UnixSockets = Vec<UnixSocket>;
-#[cfg(not(unix))]
-type UnixSockets = ();
-
 /// Starts the tracker; when this returns, every socket answers.
 ///
 /// `log` is the log whose level follows the configuration, if there is one.
@@ -177,6 +173,7 @@ pub fn start_with(
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let traces = Arc::<Traces>::default();
     let ledgers = extras.sink.map(|sink| Ledgers {
         site: known.clone(),
         sink,
@@ -184,9 +181,10 @@ pub fn start_with(
     });
     let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
     let swarm_settings = policy::swarm_settings(&config);
-    let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers));
+    let store = MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers);
+    let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
     let books = books(&config, &known)?;
+    let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
     let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
@@ -207,12 +205,20 @@ pub fn start_with(
         gauges: gauges.clone(),
         clock: clock.clone(),
         log,
+        tokens: tokens.clone(),
     };
     let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
+        books: books.clone(),
+        store: store.clone(),
+        reloader: reloader.clone(),
+        traces,
+        tokens,
+        clock: clock.clone(),
+        bounds: Bounds::default(),
     });
     let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {
@@ -456,34 +462,6 @@ fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
 fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
     certificate.transpose().map_err(StartError::Tls)
-}
-
-#[cfg(unix)]
-fn bind_unix(config: &Config) -> Result<UnixSockets, StartError> {
-    let Listen { http_unix, http_unix_mode, .. } = &config.listen;
-    let bound = http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode));
-    Ok(bound.collect::<Result<_, _>>()?)
-}
-
-#[cfg(not(unix))]
-fn bind_unix(_config: &Config) -> Result<UnixSockets, StartError> {
-    Ok(())
-}
-
-/// Gives each worker a listener of each unix socket.
-#[cfg(unix)]
-fn add_unix(listeners: &mut [Vec<Listening>], sockets: &UnixSockets) -> io::Result<()> {
-    for of_worker in listeners {
-        for socket in sockets {
-            of_worker.push(Listening::Unix(socket.listener()?));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn add_unix(_listeners: &mut [Vec<Listening>], _sockets: &UnixSockets) -> io::Result<()> {
-    Ok(())
 }
 
 /// Seconds for which a certificate is good, if it tells.

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod api;
 mod chihaya;
 mod config;
 mod db;
