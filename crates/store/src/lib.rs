@@ -11,6 +11,7 @@ mod journal;
 mod list;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod record;
 mod watch;
 
 pub use journal::{
@@ -22,4 +23,5 @@ pub use list::{
     Entry, FILE_BYTES_MAX, LINE_BYTES_MAX, LineFault, LineProblem, ListError, ListFile, ListReader,
     PROBLEMS_KEPT_MAX, Skipped, open_list,
 };
+pub use record::{ENCODED_BYTES_MAX, Encoded, RecordError};
 pub use watch::{Look, Watched};

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use skep_engine::Tick;
 use skep_engine::ledger::{
@@ -82,6 +83,7 @@ pub struct Passage {
 pub struct Batch {
     journal: u64,
     from: u64,
+    until: u64,
     records: Vec<Record>,
     users: BTreeMap<UserId, Sums>,
     torrents: BTreeMap<TorrentId, Sums>,
@@ -122,7 +124,15 @@ impl Batch {
                 *bytes = bytes.saturating_add(taken.bytes);
             }
         }
-        Self { journal, from, records, users, torrents, passages, sessions, spent }
+        let until = from + records.len() as u64;
+        Self { journal, from, until, records, users, torrents, passages, sessions, spent }
+    }
+
+    /// Makes a batch without records: positions whose records are given up or kept elsewhere. To
+    /// apply it is to note its end.
+    #[must_use]
+    pub fn given_up(journal: u64, positions: Range<u64>) -> Self {
+        Self { until: positions.end, ..Self::new(journal, positions.start, Vec::new()) }
     }
 
     /// The id of the journal.
@@ -137,10 +147,10 @@ impl Batch {
         self.from
     }
 
-    /// The position behind the last record.
+    /// The position behind the last record, which is to be noted.
     #[must_use]
     pub const fn until(&self) -> u64 {
-        self.from + self.records.len() as u64
+        self.until
     }
 
     /// The records, in the order in which they were made.

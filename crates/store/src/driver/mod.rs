@@ -119,10 +119,9 @@ pub trait Conn: Send + Sync {
 
     /// Adds up a batch, and notes its end as the position that was applied, both or neither.
     ///
-    /// The first batch of a journal may begin anywhere: the records before it are in no journal any more.
-    ///
     /// A batch that does not begin where the last one ended was applied before, at least in part; it
-    /// is refused with [`DriverError::OutOfOrder`] and changes nothing.
+    /// is refused with [`DriverError::OutOfOrder`] and changes nothing. The first one of a journal may
+    /// begin anywhere. A batch may be without records; its end is noted all the same.
     ///
     /// # Errors
     /// [`DriverError`]; if it is transient, the same batch comes again.

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
+use super::disk::{Disk, create_private_folder, private};
 use super::format::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, Fault};
 use super::queue::Segment;
 use super::segment::{SegmentError, SegmentReader};
@@ -101,18 +101,13 @@ fn first_of(name: &OsStr) -> Option<u64> {
 /// Makes the folder if need be and keeps every other process out while the result lives.
 pub(super) fn lock(disk: &dyn Disk, folder: &Path) -> Result<File, OpenError> {
     if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(failed("create", folder))?;
+        create_private_folder(folder).map_err(failed("create", folder))?;
         if let Some(parent) = folder.parent().filter(|parent| parent.is_dir()) {
             disk.sync_folder(parent).map_err(failed("sync", parent))?;
         }
     }
     let path = folder.join(LOCK);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed("open", &path))?;
+    let file = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),

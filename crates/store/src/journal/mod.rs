@@ -31,7 +31,7 @@ pub use self::segment::{SegmentError, SegmentReader};
 
 use self::disk::{Disk, FileSystem};
 use self::folder::segment_path;
-use self::queue::Shared;
+use self::queue::{IfFailing, Limits, Shared};
 use self::writer::Writer;
 
 /// Where a journal is kept and how it is written.
@@ -55,10 +55,15 @@ pub struct JournalSettings {
     /// # Units
     /// Bytes, two more for each record than it is long.
     pub queue_bytes_max: usize,
+    /// While the segments have as many bytes in all, nothing is taken; 0 for no limit.
+    ///
+    /// # Units
+    /// Bytes.
+    pub size_bytes_max: u64,
 }
 
 impl JournalSettings {
-    /// Settings that fit most: 50 ms, 1 s, 64 MiB and 32 MiB.
+    /// Settings that fit most: 50 ms, 1 s, 64 MiB, 32 MiB and no limit.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, id_if_new: u64) -> Self {
         Self {
@@ -68,6 +73,7 @@ impl JournalSettings {
             retry_interval: Duration::from_secs(1),
             segment_bytes: 64 << 20,
             queue_bytes_max: 32 << 20,
+            size_bytes_max: 0,
         }
     }
 }
@@ -93,6 +99,8 @@ pub struct Journal {
     releasing: Mutex<()>,
     lock: File,
 }
+
+const FOR_EVER: Duration = Duration::from_secs(1 << 20);
 
 struct OneDisk(Arc<dyn Disk>);
 
@@ -124,7 +132,10 @@ impl Journal {
             found.id.unwrap_or(settings.id_if_new),
             found.next,
             found.segments,
-            settings.queue_bytes_max,
+            Limits {
+                queue_bytes_max: settings.queue_bytes_max,
+                size_bytes_max: settings.size_bytes_max,
+            },
         ));
         let failed = |action| move |source| OpenError::Io { action, path: folder.clone(), source };
         // A new journal has its id on the disk before anybody is told of it.
@@ -176,7 +187,25 @@ impl Journal {
     /// # Errors
     /// [`AppendError`]; the record was not taken then and never comes.
     pub fn append(&self, record: &[u8]) -> Result<u64, AppendError> {
-        self.shared.append(record)
+        self.shared.append(record, IfFailing::Refuse)
+    }
+
+    /// Takes a record like [`Journal::append`], but also while the disk takes nothing or the journal
+    /// is full, as long as the queue has room: for records that must not be refused lightly.
+    ///
+    /// # Errors
+    /// [`AppendError`]; the record was not taken then and never comes.
+    pub fn append_held(&self, record: &[u8]) -> Result<u64, AppendError> {
+        self.shared.append(record, IfFailing::Queue)
+    }
+
+    /// Whether the disk takes nothing, or the journal is full, or its queue is nearly.
+    ///
+    /// # Cost
+    /// Takes no lock.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.is_short()
     }
 
     /// Takes a record and returns its position when it is on the disk.
@@ -185,8 +214,8 @@ impl Journal {
     /// [`AppendError`]; after [`AppendError::Unconfirmed`] the record comes later, after any
     /// other it never does.
     pub fn append_durable(&self, record: &[u8]) -> Result<u64, AppendError> {
-        let position = self.shared.append(record)?;
-        self.shared.wait_durable(position)?;
+        let position = self.append(record)?;
+        self.wait_durable(position)?;
         Ok(position)
     }
 
@@ -200,7 +229,23 @@ impl Journal {
     /// # Panics
     /// If no record of that position was appended.
     pub fn wait_durable(&self, position: u64) -> Result<(), AppendError> {
-        self.shared.wait_durable(position)
+        while !self.shared.wait_durable(position, FOR_EVER)? {}
+        Ok(())
+    }
+
+    /// Like [`Journal::wait_durable`], but gives up when the disk has confirmed nothing for so long;
+    /// returns whether the record is on the disk.
+    ///
+    /// # Errors
+    /// As above.
+    /// # Panics
+    /// As above.
+    pub fn wait_durable_within(
+        &self,
+        position: u64,
+        patience: Duration,
+    ) -> Result<bool, AppendError> {
+        self.shared.wait_durable(position, patience)
     }
 
     /// Returns a reader whose first record is the one at `position`.
@@ -221,8 +266,12 @@ impl Journal {
         while let Some(first) = self.applied(position) {
             match self.disk.0.remove(&segment_path(&self.shared.folder, first)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.shared.lock().segments.pop_front(),
-            };
+                _ => {
+                    let mut state = self.shared.lock();
+                    state.segments.pop_front();
+                    self.shared.note_room(&state);
+                }
+            }
             removed = true;
         }
         if removed { self.disk.0.sync_folder(&self.shared.folder) } else { Ok(()) }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -27,6 +28,9 @@ pub enum AppendError {
     /// The queue has no room, so the record was not taken.
     #[error("the queue of the journal is full")]
     QueueFull,
+    /// The segments are as long as they may be in all, so the record was not taken.
+    #[error("the journal is as long as it may be; records leave it when they are applied")]
+    JournalFull,
     /// The disk does not take what is queued already, so the record was not taken.
     #[error("the disk takes nothing: {kind}")]
     Disk {
@@ -51,6 +55,15 @@ pub enum AppendError {
 pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) bytes: u64,
+}
+
+/// What becomes of a record while the disk takes nothing or the journal is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfFailing {
+    /// It is refused.
+    Refuse,
+    /// It waits in the queue, as long as that has room.
+    Queue,
 }
 
 /// What the writer thread does.
@@ -82,7 +95,18 @@ pub(super) struct State {
     /// The writer has ended.
     closed: bool,
     pub(super) segments: VecDeque<Segment>,
+    /// What the segments may have in all, and what those in memory may have.
+    limits: Limits,
     counts: Counts,
+}
+
+/// How long a journal may become. Bytes, each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Of records that are not on the disk.
+    pub(super) queue_bytes_max: usize,
+    /// Of all segments; 0 for no limit.
+    pub(super) size_bytes_max: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,6 +133,8 @@ pub struct JournalStatus {
     pub segment_bytes: u64,
     /// What the disk answered, if nothing is taken because of it.
     pub failing: Option<io::ErrorKind>,
+    /// Whether the segments are as long as they may be, so that nothing is taken.
+    pub full: bool,
     /// Records that were not taken since the start, for whatever reason.
     pub refused: u64,
     /// Batches that were written and synced since the start.
@@ -126,7 +152,8 @@ pub(super) struct Shared {
     done: Condvar,
     pub(super) folder: PathBuf,
     pub(super) id: u64,
-    queue_bytes_max: usize,
+    /// As [`State::is_short`] had it last.
+    short: AtomicBool,
 }
 
 impl Shared {
@@ -135,7 +162,7 @@ impl Shared {
         id: u64,
         next: u64,
         segments: VecDeque<Segment>,
-        queue_bytes_max: usize,
+        limits: Limits,
     ) -> Self {
         let state = State {
             queue: VecDeque::new(),
@@ -149,10 +176,12 @@ impl Shared {
             closing: false,
             closed: false,
             segments,
+            limits,
             counts: Counts::default(),
         };
         let (work, done) = (Condvar::new(), Condvar::new());
-        Self { state: Mutex::new(state), work, done, folder, id, queue_bytes_max }
+        let short = AtomicBool::new(state.is_short());
+        Self { state: Mutex::new(state), work, done, folder, id, short }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,10 +189,11 @@ impl Shared {
     }
 
     /// Takes a record and returns its position.
-    pub(super) fn append(&self, record: &[u8]) -> Result<u64, AppendError> {
+    pub(super) fn append(&self, record: &[u8], if_failing: IfFailing) -> Result<u64, AppendError> {
         let mut state = self.state.lock();
-        match state.push(record, self.queue_bytes_max) {
+        match state.push(record, if_failing) {
             Ok(position) => {
+                self.note_room(&state);
                 self.wake_writer(&mut state);
                 Ok(position)
             }
@@ -174,13 +204,31 @@ impl Shared {
         }
     }
 
-    /// Returns when the record at `position` is on the disk.
-    pub(super) fn wait_durable(&self, position: u64) -> Result<(), AppendError> {
+    /// Whether there is hardly room for more; asked by many at once.
+    pub(super) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether there is room after the state has changed.
+    pub(super) fn note_room(&self, state: &State) {
+        let short = state.is_short();
+        if self.short.load(Ordering::Relaxed) != short {
+            self.short.store(short, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns when the record at `position` is on the disk, or when the disk has confirmed nothing
+    /// for so long; tells which.
+    pub(super) fn wait_durable(
+        &self,
+        position: u64,
+        patience: Duration,
+    ) -> Result<bool, AppendError> {
         let mut state = self.state.lock();
         assert!(position < state.next, "waits for record {position} that nobody appended");
         loop {
             if position < state.durable {
-                return Ok(());
+                return Ok(true);
             }
             if state.closed {
                 return Err(AppendError::Closed);
@@ -190,7 +238,9 @@ impl Shared {
             }
             state.wanted = state.wanted.max(position + 1);
             self.wake_writer(&mut state);
-            self.done.wait(&mut state);
+            if self.done.wait_for(&mut state, patience).timed_out() {
+                return Ok(position < state.durable);
+            }
         }
     }
 
@@ -250,6 +300,7 @@ impl Shared {
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch.into_buffer());
         }
+        self.note_room(&state);
         self.done.notify_all();
     }
 
@@ -262,6 +313,7 @@ impl Shared {
     pub(super) fn pause(&self, kind: io::ErrorKind, retry_interval: Duration) {
         let mut state = self.state.lock();
         state.failing = Some(kind);
+        self.note_room(&state);
         self.done.notify_all();
         if !state.closing {
             self.work.wait_for(&mut state, retry_interval);
@@ -304,8 +356,9 @@ impl Shared {
             next: state.next,
             queued_bytes: state.queued_bytes,
             segments: state.segments.len(),
-            segment_bytes: state.segments.iter().map(|segment| segment.bytes).sum(),
+            segment_bytes: state.segment_bytes(),
             failing: state.failing,
+            full: state.is_full(),
             refused: state.counts.refused,
             commits: state.counts.commits,
             write_failures: state.counts.write_failures,
@@ -314,18 +367,23 @@ impl Shared {
 }
 
 impl State {
-    fn push(&mut self, record: &[u8], queue_bytes_max: usize) -> Result<u64, AppendError> {
+    fn push(&mut self, record: &[u8], if_failing: IfFailing) -> Result<u64, AppendError> {
         if record.len() > RECORD_BYTES_MAX {
             return Err(AppendError::TooLong { bytes: record.len() });
         }
         if self.closing {
             return Err(AppendError::Closed);
         }
-        if let Some(kind) = self.failing {
-            return Err(AppendError::Disk { kind });
+        if if_failing == IfFailing::Refuse {
+            if let Some(kind) = self.failing {
+                return Err(AppendError::Disk { kind });
+            }
+            if self.is_full() {
+                return Err(AppendError::JournalFull);
+            }
         }
         let bytes = LENGTH_BYTES + record.len();
-        if self.queued_bytes + bytes > queue_bytes_max {
+        if self.queued_bytes + bytes > self.limits.queue_bytes_max {
             return Err(AppendError::QueueFull);
         }
         if !self.queue.back().is_some_and(|batch| batch.has_room(record.len())) {
@@ -338,6 +396,21 @@ impl State {
         self.queued_bytes += bytes;
         self.next += 1;
         Ok(self.next - 1)
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    fn is_full(&self) -> bool {
+        let max = self.limits.size_bytes_max;
+        max != 0 && self.segment_bytes() >= max
+    }
+
+    /// Whether nothing is taken or will be soon.
+    fn is_short(&self) -> bool {
+        let queue_bytes_short = self.limits.queue_bytes_max / 4 * 3;
+        self.failing.is_some() || self.queued_bytes > queue_bytes_short || self.is_full()
     }
 
     /// Tells whether what is queued should wait for no more company.

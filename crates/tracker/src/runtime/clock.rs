@@ -41,6 +41,12 @@ impl Clock {
         self.unix_secs_at_start
     }
 
+    /// What the wall clock shows at a time, in seconds since 1970.
+    #[must_use]
+    pub const fn unix_secs(&self, tick: Tick) -> u64 {
+        self.unix_secs_at_start + tick.0 as u64
+    }
+
     /// Moves the time ahead, for tests that would otherwise have to wait.
     pub fn advance(&self, secs: u32) {
         self.moved_secs.fetch_add(secs, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 mod damage;
 mod disk;
 mod faults;
+mod room;
 
 use std::sync::Arc;
 use std::thread;

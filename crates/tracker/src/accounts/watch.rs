@@ -1,0 +1,110 @@
+//! Tells the log when the journal begins or ceases to take what is counted.
+//!
+//! Says a thing once, when it changes. What the storage does is told by the writer.
+
+use std::sync::Arc;
+
+use super::{Loss, Status};
+
+/// Looks without a loss after which losing counts as over: half a minute.
+const QUIET_LOOKS: u32 = 300;
+
+/// What was told last.
+#[derive(Debug)]
+pub struct Watch {
+    status: Arc<Status>,
+    failing: bool,
+    full: bool,
+    lost: u64,
+    unconfirmed: u64,
+    losing: Episode,
+    late: Episode,
+}
+
+/// Something that goes on while it happens again and again.
+#[derive(Debug, Default)]
+struct Episode {
+    quiet_looks: Option<u32>,
+}
+
+impl Episode {
+    /// Whether it begins (`Some(true)`) or is over (`Some(false)`).
+    fn look(&mut self, happened: bool) -> Option<bool> {
+        match (happened, self.quiet_looks) {
+            (true, before) => {
+                self.quiet_looks = Some(0);
+                before.is_none().then_some(true)
+            }
+            (false, None) => None,
+            (false, Some(QUIET_LOOKS)) => {
+                self.quiet_looks = None;
+                Some(false)
+            }
+            (false, Some(looks)) => {
+                self.quiet_looks = Some(looks + 1);
+                None
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Watches what is counted there.
+    #[must_use]
+    pub fn new(status: Arc<Status>) -> Self {
+        Self {
+            status,
+            failing: false,
+            full: false,
+            lost: 0,
+            unconfirmed: 0,
+            losing: Episode::default(),
+            late: Episode::default(),
+        }
+    }
+
+    /// Looks, ten times a second.
+    pub fn look(&mut self) {
+        let journal = self.status.journal();
+        match (journal.failing, self.failing) {
+            (Some(kind), false) => tracing::error!(
+                "the disk of the journal takes nothing: {kind}; announces are answered but not \
+                 counted, and clients tell the same bytes again later"
+            ),
+            (None, true) => tracing::info!("the disk of the journal takes records again"),
+            _ => {}
+        }
+        match (journal.full, self.full) {
+            (true, false) => tracing::error!(
+                bytes = journal.segment_bytes,
+                "the journal is as long as journal.size_max_bytes allows; announces are answered but \
+                 not counted until records are applied to the storage"
+            ),
+            (false, true) => tracing::info!("the journal has room again"),
+            _ => {}
+        }
+        (self.failing, self.full) = (journal.failing.is_some(), journal.full);
+        self.look_at_losses();
+    }
+
+    fn look_at_losses(&mut self) {
+        let counts = self.status.counts();
+        let lost = Loss::ALL.into_iter().map(|loss| counts.lost(loss)).sum();
+        match self.losing.look(lost > self.lost) {
+            Some(true) => tracing::error!(lost, "the journal has no room: what is counted is lost"),
+            Some(false) => tracing::warn!(lost, "no more is lost; these deltas are"),
+            None => {}
+        }
+        let unconfirmed = counts.unconfirmed.load(std::sync::atomic::Ordering::Relaxed);
+        match self.late.look(unconfirmed > self.unconfirmed) {
+            Some(true) => tracing::error!(
+                unconfirmed,
+                "the disk of the journal is too slow or takes nothing: the ends of sessions and \
+                 downloads cannot be promised to clients"
+            ),
+            Some(false) => tracing::info!(unconfirmed, "promises are kept in time again"),
+            None => {}
+        }
+        (self.lost, self.unconfirmed) = (lost, unconfirmed);
+    }
+}
