@@ -9,10 +9,12 @@
 pub mod driver;
 mod journal;
 mod list;
+mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod record;
 mod watch;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use journal::{
     AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalReader,

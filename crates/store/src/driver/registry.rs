@@ -46,6 +46,11 @@ const SQLITE: Make = Make::Driver(&crate::sqlite::Sqlite);
 #[cfg(not(feature = "sqlite"))]
 const SQLITE: Make = Make::Absent;
 
+#[cfg(feature = "webhook")]
+const WEBHOOK: Make = Make::Driver(&crate::webhook::Webhook::new());
+#[cfg(not(feature = "webhook"))]
+const WEBHOOK: Make = Make::Absent;
+
 /// All storages, by name.
 pub const DRIVERS: &[Row] = &[
     Row {
@@ -80,8 +85,8 @@ pub const DRIVERS: &[Row] = &[
         name: "webhook",
         feature: "webhook",
         doc: "The site's own program, to which deltas are sent over HTTP.",
-        url: "`https://host/path`",
-        make: Make::Absent,
+        url: "`https://token@host/path`, or with `name:password@`",
+        make: WEBHOOK,
     },
 ];
 
