@@ -34,11 +34,13 @@ pub enum DecodeError {
     InvalidOfferId,
     /// A WebRTC answer without a session description.
     InvalidAnswer,
+    /// No `left` in an announce of a user whose traffic is counted.
+    MissingLeft,
 }
 
 impl DecodeError {
     /// Every variant, in the order of [`DecodeError::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MalformedPacket,
         Self::UnknownAction,
         Self::MissingInfoHash,
@@ -52,6 +54,7 @@ impl DecodeError {
         Self::InvalidToPeerId,
         Self::InvalidOfferId,
         Self::InvalidAnswer,
+        Self::MissingLeft,
     ];
 
     /// Position in [`DecodeError::ALL`], to count by.
@@ -77,6 +80,7 @@ impl DecodeError {
             Self::InvalidToPeerId => "invalid `to_peer_id` (required with `answer`)",
             Self::InvalidOfferId => "invalid offer_id",
             Self::InvalidAnswer => "invalid answer",
+            Self::MissingLeft => "missing left",
         }
     }
 
@@ -97,6 +101,7 @@ impl DecodeError {
             Self::InvalidToPeerId => "invalid_to_peer_id",
             Self::InvalidOfferId => "invalid_offer_id",
             Self::InvalidAnswer => "invalid_answer",
+            Self::MissingLeft => "missing_left",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use skep_engine::Tick;
 use skep_engine::ledger::{
-    Delta, Family, SPENT_MAX, Scope, SessionState, Spent, TorrentId, Traffic, UserId,
+    Delta, Family, SPENT_MAX, Scope, SessionState, Spent, TorrentId, Traffic, UserId, Verdict,
 };
 use skep_proto::PeerId;
 
@@ -17,7 +17,7 @@ use crate::driver::Record;
 ///
 /// # Units
 /// Bytes.
-pub const ENCODED_BYTES_MAX: usize = 192;
+pub const ENCODED_BYTES_MAX: usize = 256;
 
 const VERSION: u8 = 1;
 
@@ -39,8 +39,13 @@ const LEFT_KNOWN: u8 = 1 << 6;
 /// Bytes are worth something else than they are; else what they are worth is left out.
 const CREDITED_APART: u8 = 1 << 7;
 
-/// Version, flags, peer id, its key, five short numbers, eight long ones, two budgets, an endpoint.
-const LONGEST_BYTES: usize = 1 + 2 + 20 + 4 + 5 * 5 + 8 * 10 + 2 * (1 + 5 + 10) + 18;
+/// The client tells what it threw away.
+const CORRUPT_TOLD: u8 = 1 << 0;
+const RELEASED: u8 = 1 << 1;
+const DENIED: u8 = 1 << 2;
+
+/// Version, flags, peer id, its key, five short numbers, ten long ones, two budgets, an endpoint.
+const LONGEST_BYTES: usize = 1 + 3 + 20 + 4 + 5 * 5 + 10 * 10 + 2 * (1 + 5 + 10) + 18;
 const _: () = assert!(LONGEST_BYTES <= ENCODED_BYTES_MAX && SPENT_MAX == 2);
 
 /// Why bytes are no record.
@@ -100,8 +105,8 @@ impl Encoded {
 }
 
 impl Record {
-    /// Writes the record as bytes. The delta's own time is left out, and of an IPv6 endpoint all but
-    /// address and port.
+    /// Writes the record as bytes. The delta's own time and its downloads are left out, and of an IPv6
+    /// endpoint all but address and port.
     ///
     /// # Cost
     /// No allocation.
@@ -121,8 +126,12 @@ impl Record {
             | (spent.clone().count() as u8) << SPENT_SHIFT
             | flag(LEFT_KNOWN, delta.left_bytes.is_some())
             | flag(CREDITED_APART, apart);
+        let corrupt = session.corrupt_bytes != 0 || delta.corrupt_bytes != 0;
+        let more = flag(CORRUPT_TOLD, corrupt)
+            | flag(RELEASED, delta.verdict == Some(Verdict::Released))
+            | flag(DENIED, delta.verdict == Some(Verdict::Denied));
         let mut out = Encoded { bytes: [0; ENCODED_BYTES_MAX], length: 0 };
-        out.push(&[VERSION, flags(delta), form]);
+        out.push(&[VERSION, flags(delta), form, more]);
         out.push(&session.peer_id.0);
         out.push(&session.peer_key.to_le_bytes());
         out.push_number(session.user.0.into());
@@ -132,6 +141,10 @@ impl Record {
         out.push_traffic(delta.raw);
         if apart {
             out.push_traffic(delta.credited);
+        }
+        if corrupt {
+            out.push_number(session.corrupt_bytes);
+            out.push_number(delta.corrupt_bytes);
         }
         if let Some(left_bytes) = delta.left_bytes {
             out.push_number(left_bytes);
@@ -168,13 +181,15 @@ impl Record {
             VERSION => {}
             other => return Err(RecordError::Version(other)),
         }
-        let (flags, form) = (input.byte()?, input.byte()?);
+        let (flags, form, more) = (input.byte()?, input.byte()?, input.byte()?);
         let peer_id = PeerId(input.array()?);
         let peer_key = u32::from_le_bytes(input.array()?);
         let (user, torrent) = (UserId(input.short()?), TorrentId(input.short()?));
         let at_unix_secs = input.number()?;
         let (counters, raw) = (input.traffic()?, input.traffic()?);
         let credited = if form & CREDITED_APART != 0 { input.credited(raw)? } else { raw };
+        let corrupt = more & CORRUPT_TOLD != 0;
+        let (counter, corrupt_bytes) = if corrupt { input.corrupt()? } else { (0, 0) };
         let left_bytes = if form & LEFT_KNOWN != 0 { Some(input.number()?) } else { None };
         let (seeding_secs, leeching_secs) = (input.short()?, input.short()?);
         let active_secs = input.short()?;
@@ -190,6 +205,7 @@ impl Record {
             peer_id,
             peer_key,
             counters,
+            corrupt_bytes: counter,
             family: family(form & FAMILY)?,
             seeds: is(SEEDS),
             open: is(OPEN),
@@ -200,6 +216,7 @@ impl Record {
             at: Tick(0),
             raw,
             credited,
+            corrupt_bytes,
             left_bytes,
             seeding_secs,
             leeching_secs,
@@ -210,6 +227,8 @@ impl Record {
             completed: is(COMPLETED),
             reset: is(RESET),
             held: is(HELD),
+            verdict: verdict(more)?,
+            downloads: 0,
         };
         Ok(Self { at_unix_secs, endpoint, delta })
     }
@@ -225,6 +244,15 @@ fn flags(delta: &Delta) -> u8 {
         | flag(COMPLETED, delta.completed)
         | flag(RESET, delta.reset)
         | flag(HELD, delta.held)
+}
+
+fn verdict(more: u8) -> Result<Option<Verdict>, RecordError> {
+    match more & !CORRUPT_TOLD {
+        0 => Ok(None),
+        RELEASED => Ok(Some(Verdict::Released)),
+        DENIED => Ok(Some(Verdict::Denied)),
+        _ => Err(RecordError::Flags),
+    }
 }
 
 const fn flag(bit: u8, set: bool) -> u8 {
@@ -287,6 +315,12 @@ impl Input<'_> {
         Ok(Traffic { uploaded_bytes: self.number()?, downloaded_bytes: self.number()? })
     }
 
+    /// The client's counter of bytes that it threw away, and by how much it grew.
+    fn corrupt(&mut self) -> Result<(u64, u64), RecordError> {
+        let corrupt = (self.number()?, self.number()?);
+        if corrupt == (0, 0) { Err(RecordError::Flags) } else { Ok(corrupt) }
+    }
+
     fn credited(&mut self, raw: Traffic) -> Result<Traffic, RecordError> {
         let credited = self.traffic()?;
         if credited == raw { Err(RecordError::Flags) } else { Ok(credited) }
@@ -330,6 +364,7 @@ mod tests {
             peer_id: PeerId(*b"-XX0001-abcdefghijkl"),
             peer_key: 0x0403_0201,
             counters: traffic(1000, 0),
+            corrupt_bytes: 0,
             family: Family::Ipv6,
             seeds: true,
             open: true,
@@ -340,6 +375,7 @@ mod tests {
             at: Tick(0),
             raw: traffic(129, 0),
             credited: traffic(129, 0),
+            corrupt_bytes: 0,
             left_bytes: None,
             seeding_secs: 1800,
             leeching_secs: 0,
@@ -350,6 +386,8 @@ mod tests {
             completed: false,
             reset: false,
             held: false,
+            verdict: None,
+            downloads: 0,
         };
         Record { at_unix_secs: 1_700_000_000, endpoint: None, delta }
     }
@@ -361,6 +399,7 @@ mod tests {
             torrent: TorrentId(u32::MAX),
             user: UserId(u32::MAX),
             counters: traffic(all, all),
+            corrupt_bytes: all,
             family: Family::Webrtc,
             pass_counted: true,
             ..delta.session
@@ -375,6 +414,7 @@ mod tests {
         ];
         (delta.began, delta.ended, delta.completed) = (true, true, true);
         (delta.reset, delta.held) = (true, true);
+        (delta.corrupt_bytes, delta.verdict) = (all, Some(Verdict::Released));
         let endpoint = Some("[2001:db8::1]:6881".parse().unwrap());
         Record { at_unix_secs: all, endpoint, delta }
     }
@@ -387,15 +427,15 @@ mod tests {
     fn records_have_these_bytes() {
         let id = "2d5858303030312d6162636465666768696a6b6c";
         let plain = hex(&plain().encode());
-        assert_eq!(plain, format!("010301{id}01020304ac020280e2cfaa06e80700810100880e00880e"));
+        assert_eq!(plain, format!("01030100{id}01020304ac020280e2cfaa06e80700810100880e00880e"));
         let long = "ffffffffffffffffff01";
         let short = "ffffffff0f";
         let full = hex(&full().encode());
         assert_eq!(
             full,
             format!(
-                "01ffea{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00{long}\
-                 {short}{short}{short}05{short}{long}0001{long}\
+                "01ffea03{id}01020304{short}{short}{long}{long}{long}{long}{long}{long}00\
+                 {long}{long}{long}{short}{short}{short}05{short}{long}0001{long}\
                  20010db8000000000000000000000001e11a"
             )
         );
@@ -440,9 +480,11 @@ mod tests {
         assert_eq!(with(2, 0b11), RecordError::Flags, "no family");
         assert_eq!(with(2, 0b1101), RecordError::Flags, "no kind of endpoint");
         assert_eq!(with(2, 0b11_0001), RecordError::Flags, "three budgets");
-        assert_eq!(with(28, 0), RecordError::Number, "a number that could be shorter");
+        assert_eq!(with(3, 0b110), RecordError::Flags, "released and denied");
+        assert_eq!(with(3, 0b1000), RecordError::Flags, "a flag that nobody knows");
+        assert_eq!(with(29, 0), RecordError::Number, "a number that could be shorter");
         let mut bytes = full().encode().to_vec();
-        bytes[31] = 0x10;
+        bytes[32] = 0x10;
         assert_eq!(Record::decode(&bytes), Err(RecordError::Number), "a user above 32 bits");
     }
 }

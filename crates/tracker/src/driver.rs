@@ -4,7 +4,7 @@
 
 pub use skep_engine::Tick;
 pub use skep_engine::ledger::{
-    Delta, Family, Permille, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
+    Delta, Family, Permille, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId, Verdict,
 };
 pub use skep_engine::site::{
     Ban, Change, Client, Factor, FactorId, Group, GroupId, Target, Torrent, TorrentGroupId,

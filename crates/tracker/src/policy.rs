@@ -9,8 +9,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use skep_engine::Seed;
 use skep_engine::gate::{
-    AddressRanges, ClientPrefixes, ListedTorrent, OwnGates, Rules, TorrentAccess as EngineAccess,
-    TorrentList,
+    AddressRanges, ClientPrefixes, ListedTorrent, Membership, OwnGates, Rules,
+    TorrentAccess as EngineAccess, TorrentList,
 };
 use skep_engine::limits::PEER_TTL_SECS_MAX;
 use skep_engine::session::{
@@ -22,6 +22,7 @@ use skep_store::{Entry, ListError, open_list};
 use crate::config::{
     Config, IpOverride, Mode, PortZero, PrivatePeers, TorrentAccess, UnknownScrape,
 };
+use crate::site::{Gatekeeper, KeyRing, Site};
 
 /// Problems of one list file that are logged; the rest is only counted.
 const LINES_LOGGED_MAX: usize = 10;
@@ -37,11 +38,16 @@ pub struct ListSizes {
     pub bad_lines: u64,
 }
 
-/// Makes the policy that a configuration describes, without gates of the operator's own.
+/// Makes the policy that a configuration describes, over what the site tells and without gates of the
+/// operator's own.
 ///
 /// # Errors
 /// If a list file cannot be read. Lines that cannot be read are logged and skipped.
-pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListError> {
+pub fn load(
+    config: &Config,
+    seed: &Seed,
+    site: &Arc<Site>,
+) -> Result<(Policy, ListSizes), ListError> {
     let mut sizes = ListSizes::default();
     let access = &config.access;
     let torrents = read(access.torrents_file.as_deref(), seed, &mut sizes.bad_lines)?;
@@ -53,13 +59,16 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         clients_allowed: prefixes(&access.clients_allow),
         clients_denied: prefixes(&access.clients_deny),
         access: match (config.mode, access.torrents) {
-            (Mode::Registered, _) | (Mode::Public, TorrentAccess::Allow) => EngineAccess::Listed,
+            (Mode::Registered | Mode::Private, _) | (Mode::Public, TorrentAccess::Allow) => {
+                EngineAccess::Listed
+            }
             (Mode::Public, TorrentAccess::Deny) => EngineAccess::Unlisted,
             (Mode::Public, TorrentAccess::Open) => EngineAccess::Open,
         },
         torrents,
         torrents_denied,
         ports_reserved_denied: access.ports_reserved_deny,
+        site: membership(config, site),
     };
     let proxies = Proxies {
         trusted: ranges(&config.proxy.trusted),
@@ -76,6 +85,16 @@ pub fn load(config: &Config, seed: &Seed) -> Result<(Policy, ListSizes), ListErr
         proxies,
     };
     Ok((policy, sizes))
+}
+
+/// The site, unless everybody and everything is served.
+fn membership(config: &Config, site: &Arc<Site>) -> Option<Arc<dyn Membership>> {
+    let keys = match config.mode {
+        Mode::Public => return None,
+        Mode::Registered => None,
+        Mode::Private => Some(KeyRing::new(&config.keys)),
+    };
+    Some(Arc::new(Gatekeeper::new(site.clone(), keys)))
 }
 
 /// The settings of the swarms, which stay until the end of the process.

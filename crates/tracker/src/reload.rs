@@ -19,6 +19,7 @@ use crate::config::{Config, Loaded, report};
 use crate::policy::{self, CurrentPolicy, ListSizes};
 use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
+use crate::site::Site;
 use crate::telemetry::Gauges;
 use crate::telemetry::log::LogControl;
 use ttl::PeerTtl;
@@ -43,6 +44,8 @@ pub struct Affected {
     pub policy: CurrentPolicy,
     /// The swarms, which lose torrents that are no longer served.
     pub store: Arc<dyn PeerStore>,
+    /// What the site tells.
+    pub site: Arc<Site>,
     /// The seed of the process.
     pub seed: Seed,
     /// Sizes of lists and the result, for the metrics.
@@ -196,7 +199,7 @@ impl Reloader {
     /// Puts a configuration and its lists in force, or keeps it for the next look.
     fn take_over(&self, state: &mut State, mut source: Source) {
         let config = &source.loaded.config;
-        match policy::load(config, &self.affected.seed) {
+        match policy::load(config, &self.affected.seed, &self.affected.site) {
             Ok((policy, sizes)) => {
                 if let Some(log) = &self.affected.log {
                     log.set_level(config.log.level);
@@ -223,7 +226,8 @@ impl Reloader {
 
     /// Puts the lists of the configuration in force that is in force already.
     fn read_lists(&self, state: &mut State) {
-        match policy::load(&state.in_force.loaded.config, &self.affected.seed) {
+        match policy::load(&state.in_force.loaded.config, &self.affected.seed, &self.affected.site)
+        {
             Ok((policy, sizes)) => {
                 self.put_in_force(state, policy, sizes);
                 state.in_force.note_read();

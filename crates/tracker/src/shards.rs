@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, STEPS_AHEAD, Shard,
     StoredPeer, SwarmSettings, Swept, Tally, Totals, WebrtcPeer,
@@ -86,6 +87,12 @@ pub enum Answer {
 pub trait Batch {
     /// The requests, by number.
     fn requests(&self) -> &[Request];
+
+    /// Who makes an announce, where users are known.
+    fn member(&self, number: usize) -> Option<Member> {
+        let _ = number;
+        None
+    }
 
     /// Where the peers of an announce go. Asked once for each announce, right before its answer.
     fn room(&mut self, number: usize) -> PeerRoom<'_>;

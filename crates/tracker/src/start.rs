@@ -125,6 +125,7 @@ pub struct Running {
     bound: Bound,
     clock: Clock,
     store: Arc<dyn PeerStore>,
+    site: Arc<site::Site>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -160,7 +161,8 @@ pub fn start_with(
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let (mut first_policy, sizes) = policy::load(&config, &seed)?;
+    let known = Arc::new(site::Site::new(&seed, &clock));
+    let (mut first_policy, sizes) = policy::load(&config, &seed, &known)?;
     first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
@@ -175,7 +177,7 @@ pub fn start_with(
 
     let store: Arc<dyn PeerStore> =
         Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
-    let books = books(&config, &seed)?;
+    let books = books(&config, &known)?;
     let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
@@ -190,6 +192,7 @@ pub fn start_with(
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
+        site: known.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -217,7 +220,16 @@ pub fn start_with(
     parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     let workers = parts.workers;
-    Ok(Running { bound, clock, store, reloader, admin, workers, _unix_sockets: unix_sockets })
+    Ok(Running {
+        bound,
+        clock,
+        store,
+        site: known,
+        reloader,
+        admin,
+        workers,
+        _unix_sockets: unix_sockets,
+    })
 }
 
 impl Running {
@@ -237,6 +249,12 @@ impl Running {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn PeerStore> {
         &self.store
+    }
+
+    /// What the site tells: torrents, and users where there are any.
+    #[must_use]
+    pub const fn site(&self) -> &Arc<site::Site> {
+        &self.site
     }
 
     /// What is counted.
@@ -400,8 +418,8 @@ impl Parts<'_> {
 }
 
 /// What the site told so far.
-fn books(config: &Config, seed: &Seed) -> Result<Arc<Books>, StartError> {
-    let books = Arc::new(Books::new(Arc::new(site::Site::new(seed)), None));
+fn books(config: &Config, known: &Arc<site::Site>) -> Result<Arc<Books>, StartError> {
+    let books = Arc::new(Books::new(known.clone(), None));
     chihaya::begin(&books, &config.compat)?;
     Ok(books)
 }

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::members::{Asking, No};
 use super::{Refusal, Rules};
 use crate::swarm::Announce;
 
@@ -71,6 +72,14 @@ pub(super) fn check<'a>(rules: &'a Rules, announce: &Announce) -> Result<(), Ref
     }
     if !rules.addresses_denied.is_empty() && rules.addresses_denied.contains(announce.ip) {
         return Err(Refusal::AddressDenied);
+    }
+    Ok(())
+}
+
+pub(super) fn check_member<'a>(rules: &'a Rules, asking: &mut Asking<'_>) -> Result<(), No<'a>> {
+    check(rules, asking.announce)?;
+    if asking.site.bans(asking.announce.ip) {
+        return Err(Refusal::AddressDenied.into());
     }
     Ok(())
 }

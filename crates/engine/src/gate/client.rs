@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use skep_proto::PeerId;
 
+use super::members::{Asking, No};
 use super::{Refusal, Rules};
 use crate::swarm::Announce;
 
@@ -21,11 +22,15 @@ impl ClientPrefixes {
         Self(prefixes.into_iter().map(Box::from).collect())
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn matches(&self, peer_id: &PeerId) -> bool {
+    /// Whether a peer id begins with one of them.
+    #[must_use]
+    pub fn matches(&self, peer_id: &PeerId) -> bool {
         let id = peer_id.as_bytes();
         let behind_dash = id.strip_prefix(b"-").unwrap_or(id);
         self.0.iter().any(|prefix| id.starts_with(prefix) || behind_dash.starts_with(prefix))
@@ -40,4 +45,12 @@ pub(super) fn check<'a>(rules: &'a Rules, announce: &Announce) -> Result<(), Ref
     } else {
         Err(Refusal::ClientNotAllowed)
     }
+}
+
+pub(super) fn check_member<'a>(rules: &'a Rules, asking: &mut Asking<'_>) -> Result<(), No<'a>> {
+    check(rules, asking.announce)?;
+    if !asking.site.allows_client(&asking.announce.request.peer_id) {
+        return Err(Refusal::ClientNotAllowed.into());
+    }
+    Ok(())
 }

@@ -5,19 +5,28 @@
 
 mod address;
 mod client;
+mod members;
 mod own;
+mod passkey;
 mod port;
 mod rate;
 mod torrent;
+mod user;
 
 pub use address::AddressRanges;
 pub use client::ClientPrefixes;
+pub use members::{Account, Listing, Membership, Reason};
 pub use own::{OWN_GATES_MAX, OwnGate, OwnGates};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
-use skep_proto::InfoHash;
+use alloc::sync::Arc;
 
+use skep_proto::InfoHash;
+use skep_proto::http::Passkey;
+
+use self::members::{Asking, No};
+use crate::site::{Member, TorrentState};
 use crate::swarm::Announce;
 
 /// The rules in force; made anew when lists are read again, and never changed in between.
@@ -37,6 +46,8 @@ pub struct Rules {
     pub torrents_denied: TorrentList,
     /// Whether ports of well-known services are refused.
     pub ports_reserved_denied: bool,
+    /// The site, if torrents or users are known from one.
+    pub site: Option<Arc<dyn Membership>>,
 }
 
 /// The "no" of a rule, in words that clients and operators know.
@@ -58,6 +69,19 @@ pub enum Refusal<'a> {
     },
     /// Port 0, or a port that peers must not use.
     InvalidPort,
+    /// No passkey, or one that nobody has.
+    PasskeyNotFound,
+    /// The user is turned away.
+    AccountDisabled,
+    /// The user may seed, but not download.
+    MayNotLeech,
+    /// The torrent waits for approval.
+    Pending,
+    /// The torrent was served once.
+    Deleted {
+        /// The whole text for the client, the site's reason included.
+        text: &'a str,
+    },
     /// A gate of the operator's own program says no.
     Own {
         /// Which of them.
@@ -69,13 +93,18 @@ pub enum Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// Labels of all refusals but those of gates of one's own, in the order of [`Refusal::index`].
-    pub const LABELS: [&'static str; 6] = [
+    pub const LABELS: [&'static str; 11] = [
         "invalid_ip",
         "address_denied",
         "client_not_allowed",
         "unregistered_torrent",
         "banned_torrent",
         "port_not_allowed",
+        "passkey_not_found",
+        "account_disabled",
+        "leeching_not_allowed",
+        "pending_torrent",
+        "deleted_torrent",
     ];
 
     /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
@@ -91,6 +120,11 @@ impl<'a> Refusal<'a> {
             Self::Unregistered => 3,
             Self::Banned { .. } => 4,
             Self::InvalidPort => 5,
+            Self::PasskeyNotFound => 6,
+            Self::AccountDisabled => 7,
+            Self::MayNotLeech => 8,
+            Self::Pending => 9,
+            Self::Deleted { .. } => 10,
             Self::Own { number, .. } => Self::LABELS.len() + number,
         }
     }
@@ -103,8 +137,12 @@ impl<'a> Refusal<'a> {
             Self::AddressDenied => "address not allowed",
             Self::ClientNotAllowed => "client not allowed",
             Self::Unregistered => "Unregistered torrent",
-            Self::Banned { text } => text,
+            Self::Banned { text } | Self::Deleted { text } => text,
             Self::InvalidPort => "invalid port",
+            Self::PasskeyNotFound => "Passkey not found",
+            Self::AccountDisabled => "Your account is disabled",
+            Self::MayNotLeech => "Your account may not download",
+            Self::Pending => "Torrent is not approved yet",
             Self::Own { text, .. } => text,
         }
     }
@@ -112,7 +150,14 @@ impl<'a> Refusal<'a> {
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::InvalidIp | Self::InvalidPort | Self::Own { .. })
+        let comes_again = matches!(self, Self::InvalidIp | Self::InvalidPort | Self::Own { .. });
+        !comes_again && !self.is_passing()
+    }
+
+    /// Whether asking again helps some day, and not soon.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::MayNotLeech | Self::Pending)
     }
 }
 
@@ -125,50 +170,117 @@ pub struct Gate {
     pub doc: &'static str,
     /// Labels of the refusals that it may give.
     pub refusals: &'static [&'static str],
+    /// How it decides where no site is asked.
     check: for<'a> fn(&'a Rules, &Announce) -> Result<(), Refusal<'a>>,
+    /// How it decides with a site.
+    check_member: for<'a> fn(&'a Rules, &mut Asking<'_>) -> Result<(), No<'a>>,
 }
 
 /// Every rule, in the order in which they are asked. The first "no" is the answer.
 pub const GATES: &[Gate] = &[
     Gate {
         name: "address",
-        doc: "Refuses addresses that no peer can have and those of `access.addresses_deny`.",
+        doc: "Refuses addresses that no peer can have, those of `access.addresses_deny` and those that the site bans.",
         refusals: &["invalid_ip", "address_denied"],
         check: address::check,
+        check_member: address::check_member,
     },
     Gate {
         name: "client",
-        doc: "Compares the peer id with `access.clients_allow` and `access.clients_deny`.",
+        doc: "Compares the peer id with `access.clients_allow`, `access.clients_deny` and the clients of the site.",
         refusals: &["client_not_allowed"],
         check: client::check,
+        check_member: client::check_member,
+    },
+    Gate {
+        name: "passkey",
+        doc: "Finds the user of the passkey where `mode` is private.",
+        refusals: &["passkey_not_found"],
+        check: passes,
+        check_member: passkey::check_member,
+    },
+    Gate {
+        name: "user",
+        doc: "Refuses users who are disabled, and downloads of those who may not.",
+        refusals: &["account_disabled", "leeching_not_allowed"],
+        check: passes,
+        check_member: user::check_member,
     },
     Gate {
         name: "torrent",
-        doc: "Looks the info hash up in the torrent lists, as `mode` and `access.torrents` say.",
-        refusals: &["unregistered_torrent", "banned_torrent"],
+        doc: "Looks the info hash up in the torrent lists and among the torrents of the site, as `mode` and `access.torrents` say.",
+        refusals: &["unregistered_torrent", "banned_torrent", "pending_torrent", "deleted_torrent"],
         check: torrent::check,
+        check_member: torrent::check_member,
     },
     Gate {
         name: "port",
         doc: "Refuses ports of well-known services where `access.ports_reserved_deny` is set.",
         refusals: &["port_not_allowed"],
         check: port::check,
+        check_member: port::check_member,
     },
 ];
 
+fn passes<'a>(_: &'a Rules, _: &Announce) -> Result<(), Refusal<'a>> {
+    Ok(())
+}
+
 impl Rules {
-    /// Asks every gate in turn.
+    /// Asks every gate in turn; tells who announces where users are known. `passkey` is read only
+    /// then, and `reason` is room for what a refusal says.
     ///
     /// # Errors
     /// The refusal of the first gate that says no.
-    pub fn admit(&self, announce: &Announce) -> Result<(), Refusal<'_>> {
-        GATES.iter().try_for_each(|gate| (gate.check)(self, announce))
+    #[inline]
+    pub fn admit<'a>(
+        &'a self,
+        announce: &Announce,
+        passkey: Option<Passkey<'_>>,
+        reason: &'a mut Reason,
+    ) -> Result<Option<Member>, Refusal<'a>> {
+        match &self.site {
+            None => {
+                GATES.iter().try_for_each(|gate| (gate.check)(self, announce))?;
+                Ok(None)
+            }
+            Some(site) => members::admit(self, &**site, announce, passkey, reason),
+        }
     }
 
-    /// Whether a torrent may be announced and scraped.
+    /// Whether announces and scrapes are for users only.
+    #[inline]
+    #[must_use]
+    pub fn wants_passkey(&self) -> bool {
+        self.site.as_ref().is_some_and(|site| site.wants_passkey())
+    }
+
+    /// Whether somebody may scrape, or be told what else is wrong with a request.
+    ///
+    /// # Errors
+    /// If users are known and this is none.
+    pub fn admit_scrape(
+        &self,
+        passkey: Option<Passkey<'_>>,
+        info_hash: Option<&InfoHash>,
+    ) -> Result<(), Refusal<'static>> {
+        let Some(site) = self.site.as_ref().filter(|site| site.wants_passkey()) else {
+            return Ok(());
+        };
+        match passkey.and_then(|passkey| site.account(passkey, info_hash)) {
+            None => Err(Refusal::PasskeyNotFound),
+            Some(account) if account.disabled => Err(Refusal::AccountDisabled),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a torrent may be announced and scraped, if only by some.
     #[must_use]
     pub fn serves(&self, info_hash: &InfoHash) -> bool {
-        torrent::verdict(self, info_hash).is_ok()
+        match &self.site {
+            None => torrent::verdict(self, info_hash).is_ok(),
+            Some(site) => torrent::is_served(self, &**site, info_hash),
+        }
     }
 
     /// Whether a torrent is served because it is on a list, and not just like any other.
@@ -177,15 +289,24 @@ impl Rules {
         self.access == TorrentAccess::Listed && self.serves(info_hash)
     }
 
-    /// The torrents that are served whether or not they have peers.
-    pub fn registered(&self) -> impl Iterator<Item = &InfoHash> {
-        let listed = self.access == TorrentAccess::Listed;
-        self.torrents
-            .iter()
-            .filter(move |(info_hash, banned)| {
-                listed && !banned && !self.torrents_denied.contains(info_hash)
-            })
-            .map(|(info_hash, _)| info_hash)
+    /// Calls `visit` with the torrents that are served whether or not they have peers; one that is
+    /// known from a list and from the site may come twice.
+    pub fn for_each_registered(&self, visit: &mut dyn FnMut(&InfoHash)) {
+        if self.access != TorrentAccess::Listed {
+            return;
+        }
+        if let Some(site) = &self.site {
+            site.for_each_torrent(&mut |info_hash, state| {
+                if state == TorrentState::Approved && !self.torrents_denied.contains(info_hash) {
+                    visit(info_hash);
+                }
+            });
+        }
+        for (info_hash, banned) in self.torrents.iter() {
+            if !banned && self.serves(info_hash) {
+                visit(info_hash);
+            }
+        }
     }
 
     /// Whether every torrent is served, so that none needs to be looked up.

@@ -3,6 +3,7 @@
 //! A swarm that is told to connect to a mail server is a weapon; a list of ports is a blunt shield. A
 //! WebRTC peer has no port that others are told, so nothing is asked of it.
 
+use super::members::{Asking, No};
 use super::{Refusal, Rules};
 use crate::swarm::Announce;
 
@@ -20,6 +21,10 @@ pub(super) fn check<'a>(rules: &'a Rules, announce: &Announce) -> Result<(), Ref
         return Err(Refusal::InvalidPort);
     }
     Ok(())
+}
+
+pub(super) fn check_member<'a>(rules: &'a Rules, asking: &mut Asking<'_>) -> Result<(), No<'a>> {
+    Ok(check(rules, asking.announce)?)
 }
 
 const fn is_reserved(port: u16) -> bool {

@@ -5,8 +5,10 @@ use alloc::boxed::Box;
 use hashbrown::HashTable;
 use skep_proto::InfoHash;
 
+use super::members::{Asking, Membership, No, Reason};
 use super::{Refusal, Rules};
 use crate::hash::Seed;
+use crate::site::TorrentState;
 use crate::swarm::Announce;
 
 /// How the list of torrents is meant.
@@ -123,9 +125,11 @@ impl Entry {
     }
 }
 
-/// Clients stop asking when they read "unregistered torrent", so the text begins with that.
+/// Clients stop asking when they read this, so every text of a torrent that is gone begins with it.
+pub(super) const UNREGISTERED: &str = "Unregistered torrent";
+pub(super) const BANNED: &str = "Unregistered torrent: banned";
+
 fn ban_text(reason: &str) -> Box<str> {
-    const BANNED: &str = "Unregistered torrent: banned";
     if reason.is_empty() { BANNED.into() } else { [BANNED, ": ", reason].concat().into() }
 }
 
@@ -149,4 +153,44 @@ pub(super) fn verdict<'a>(rules: &'a Rules, info_hash: &InfoHash) -> Result<(), 
         TorrentAccess::Unlisted if rules.torrents.contains(info_hash) => Err(Refusal::Unregistered),
         TorrentAccess::Unlisted => Ok(()),
     }
+}
+
+pub(super) fn check_member<'a>(rules: &'a Rules, asking: &mut Asking<'_>) -> Result<(), No<'a>> {
+    let info_hash = &asking.announce.request.info_hash;
+    if rules.torrents_denied.contains(info_hash) {
+        return Err(Refusal::Unregistered.into());
+    }
+    let Some(listing) = asking.site.listing(info_hash, asking.reason) else {
+        return Ok(unlisted(rules, asking.site, info_hash)?);
+    };
+    let owns = asking.account.is_some_and(|account| Some(account.user) == listing.owner);
+    match listing.state {
+        TorrentState::Approved => {}
+        TorrentState::Pending if owns => {}
+        TorrentState::Pending => return Err(Refusal::Pending.into()),
+        TorrentState::Banned => return Err(No::Banned),
+        TorrentState::Deleted => return Err(No::Deleted),
+    }
+    asking.listing = Some(listing);
+    Ok(())
+}
+
+/// Whether some may announce a torrent.
+pub(super) fn is_served(rules: &Rules, site: &dyn Membership, info_hash: &InfoHash) -> bool {
+    if rules.torrents_denied.contains(info_hash) {
+        return false;
+    }
+    match site.listing(info_hash, &mut Reason::default()).map(|listing| listing.state) {
+        Some(state) => matches!(state, TorrentState::Approved | TorrentState::Pending),
+        None => unlisted(rules, site, info_hash).is_ok(),
+    }
+}
+
+/// What becomes of a torrent that the site does not know. Traffic in it could not be counted.
+fn unlisted<'a>(
+    rules: &'a Rules,
+    site: &dyn Membership,
+    info_hash: &InfoHash,
+) -> Result<(), Refusal<'a>> {
+    if site.wants_passkey() { Err(Refusal::Unregistered) } else { verdict(rules, info_hash) }
 }

@@ -13,8 +13,8 @@ use crate::time::Tick;
 /// Bytes that an account with one session takes in the table. A parallel session takes less.
 pub const SESSION_BYTES: usize = size_of::<Account>();
 
-const _: () = assert!(SESSION_BYTES == 96, "what the memory of a ledger is reckoned with");
-const _: () = assert!(size_of::<Session>() == 72, "a parallel session");
+const _: () = assert!(SESSION_BYTES == 104, "what the memory of a ledger is reckoned with");
+const _: () = assert!(size_of::<Session>() == 80, "a parallel session");
 
 /// Sessions that one user may have in one torrent.
 pub(super) const SESSIONS_PER_ACCOUNT_MAX: usize = 16;
@@ -38,13 +38,14 @@ pub(super) struct Announcer {
     pub(super) peer_key: u32,
     pub(super) family: Family,
     pub(super) claimed: Traffic,
+    pub(super) corrupt_bytes: u64,
     pub(super) lacks: bool,
 }
 
 /// One run of one client.
 ///
 /// # Layout
-/// 72 bytes. Times are seconds as `instant` makes them.
+/// 80 bytes. Times are seconds as `instant` makes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) peer_id: PeerId,
@@ -52,6 +53,7 @@ pub(super) struct Session {
     pub(super) peer_key: u32,
     /// What the client said last: the next delta is measured from it.
     pub(super) counters: Traffic,
+    pub(super) corrupt_bytes: u64,
     /// When each endpoint was heard of; 0 for one that does not exist. None exists after `stopped`.
     pub(super) seen: [u32; Family::COUNT],
     /// When the last announce came that was no duplicate.
@@ -261,6 +263,7 @@ impl Account {
             peer_id: session.peer_id,
             peer_key: session.peer_key,
             counters: session.counters,
+            corrupt_bytes: session.corrupt_bytes,
             family: session.family,
             seeds: !session.lacks,
             open: session.open,
@@ -291,6 +294,7 @@ impl SessionState {
             peer_id: self.peer_id,
             peer_key: self.peer_key,
             counters: self.counters,
+            corrupt_bytes: self.corrupt_bytes,
             seen,
             counted,
             covered: [0; Kind::COUNT],

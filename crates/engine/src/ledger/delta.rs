@@ -66,6 +66,8 @@ pub struct SessionState {
     pub peer_key: u32,
     /// The client's own counters; the next delta is measured from them.
     pub counters: Traffic,
+    /// The client's own counter of bytes that it threw away, as far as it tells; measured likewise.
+    pub corrupt_bytes: u64,
     /// The way by which these came.
     pub family: Family,
     /// Whether the client has all of the torrent.
@@ -90,6 +92,8 @@ pub struct Delta {
     pub raw: Traffic,
     /// What they are worth.
     pub credited: Traffic,
+    /// Bytes that were downloaded and thrown away since then, as the client claims.
+    pub corrupt_bytes: u64,
     /// Bytes still missing, as the client claims.
     pub left_bytes: Option<u64>,
     /// Seconds of seeding that nothing counted before.
@@ -111,6 +115,20 @@ pub struct Delta {
     /// Whether the traffic is more than a line can carry. It is credited with nothing until somebody
     /// has looked at it.
     pub held: bool,
+    /// Set where this is no announce but what somebody decided about traffic that was held: `raw` is
+    /// that traffic, and the session any of the user's in this torrent.
+    pub verdict: Option<Verdict>,
+    /// By how many torrents more the user downloads now: 1, 0 or -1. It is not to be remembered.
+    pub downloads: i8,
+}
+
+/// What was decided about traffic that was held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It counts after all.
+    Released,
+    /// It never counts.
+    Denied,
 }
 
 const _: () = assert!(size_of::<Delta>() <= 176, "what is copied into a queue");

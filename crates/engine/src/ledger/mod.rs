@@ -14,7 +14,7 @@ mod table;
 
 pub use account::SESSION_BYTES;
 pub use credit::{Budget, Combine, Permille, RULES_MAX, Rule, SPENT_MAX, Scope, Spent, Terms};
-pub use delta::{Delta, SessionState, Traffic};
+pub use delta::{Delta, SessionState, Traffic, Verdict};
 pub use sums::Sums;
 
 use skep_proto::AnnounceRequest;
@@ -115,6 +115,8 @@ pub struct Entry<'a> {
     pub user: UserId,
     /// What the client said.
     pub request: &'a AnnounceRequest,
+    /// The client's counter of bytes that it threw away, if it tells.
+    pub corrupt_bytes: Option<u64>,
     /// How it came.
     pub family: Family,
     /// When it came.
@@ -290,6 +292,7 @@ impl Announcer {
             peer_key: account::fold(entry.request.peer_key),
             family: entry.family,
             claimed: Traffic::claimed(entry.request),
+            corrupt_bytes: entry.corrupt_bytes.unwrap_or(0),
             lacks: lacks(entry.request, true),
         }
     }
@@ -302,6 +305,10 @@ impl Announcer {
             counters: match settings.first_announce {
                 FirstAnnounce::Baseline => self.claimed,
                 FirstAnnounce::Credit => Traffic::default(),
+            },
+            corrupt_bytes: match settings.first_announce {
+                FirstAnnounce::Baseline => self.corrupt_bytes,
+                FirstAnnounce::Credit => 0,
             },
             seen: [0; Family::COUNT],
             counted: now,

@@ -46,6 +46,10 @@ pub(super) fn record(
     let late = decreased && was_active && recent && family != before.family;
     let reset = decreased && !late;
     let raw = if decreased { Traffic::default() } else { claimed.minus(before.counters) };
+    let corrupt_bytes = match decreased {
+        true => 0,
+        false => entry.corrupt_bytes.map_or(0, |sum| sum.saturating_sub(before.corrupt_bytes)),
+    };
     let lacks = (before.lacks || !late) && lacks(request, before.lacks);
 
     let begins = !was_active && !stops;
@@ -58,7 +62,8 @@ pub(super) fn record(
     let open = account.session_mut(at).hear(family, stops, settings, now);
     let ended = !open && (before.open || fresh);
     let ticking = !fresh && !before.is_stopped();
-    let changed = fresh || begins || ended || reset || completed || raw != Traffic::default();
+    let moved = raw != Traffic::default() || corrupt_bytes > 0;
+    let changed = fresh || begins || ended || reset || completed || moved;
     if !changed && lacks == before.lacks && (recent || !ticking) {
         return None;
     }
@@ -76,6 +81,7 @@ pub(super) fn record(
     let session = account.session_mut(at);
     if !late {
         (session.counters, session.family) = (claimed, family);
+        session.corrupt_bytes = entry.corrupt_bytes.unwrap_or(before.corrupt_bytes);
     }
     (session.lacks, session.open, session.counted) = (lacks, open, now);
     session.covered = [0; Kind::COUNT];
@@ -84,6 +90,7 @@ pub(super) fn record(
         at: Tick(now - BEFORE_START_SECS),
         raw,
         credited,
+        corrupt_bytes,
         left_bytes: request.left_bytes,
         seeding_secs: if kind == Kind::Seeding { secs } else { 0 },
         leeching_secs: if kind == Kind::Leeching { secs } else { 0 },
@@ -94,5 +101,7 @@ pub(super) fn record(
         completed,
         reset,
         held,
+        verdict: None,
+        downloads: 0,
     })
 }

@@ -117,6 +117,7 @@ fn end_of(account: &Account, at: usize, now: u32) -> Delta {
         at: Tick(now - super::BEFORE_START_SECS),
         raw: Traffic::default(),
         credited: Traffic::default(),
+        corrupt_bytes: 0,
         left_bytes: None,
         seeding_secs: 0,
         leeching_secs: 0,
@@ -127,5 +128,7 @@ fn end_of(account: &Account, at: usize, now: u32) -> Delta {
         completed: false,
         reset: false,
         held: false,
+        verdict: None,
+        downloads: 0,
     }
 }

@@ -139,6 +139,7 @@ mod tests {
             peer_id: PeerId([0; 20]),
             peer_key: 0,
             counters: Traffic::default(),
+            corrupt_bytes: 0,
             family: Family::Ipv4,
             seeds: true,
             open: true,

@@ -22,6 +22,7 @@ struct Say {
     down: u64,
     left: Option<u64>,
     event: AnnounceEvent,
+    corrupt: Option<u64>,
 }
 
 const SAY: Say = Say {
@@ -32,6 +33,7 @@ const SAY: Say = Say {
     down: 0,
     left: Some(100),
     event: AnnounceEvent::None,
+    corrupt: None,
 };
 /// The same of one who has everything.
 const SEED: Say = Say { left: Some(0), ..SAY };
@@ -75,6 +77,7 @@ fn under(ledger: &mut Ledger, secs: u32, say: Say, terms: Terms<'_>) -> Outcome 
         torrent: TORRENT,
         user: USER,
         request: &request,
+        corrupt_bytes: say.corrupt,
         family: say.family,
         now: Tick(secs),
         terms,
@@ -227,6 +230,43 @@ fn more_than_a_line_carries_is_held() {
     sums.add(&held);
     sums.add(&fine);
     assert_eq!((sums.raw, sums.held), (traffic(1000, 0), traffic(1001, 3)));
+}
+
+fn decided(held: Delta, raw: Traffic, credited: Traffic, verdict: Verdict) -> Delta {
+    Delta { raw, credited, held: false, verdict: Some(verdict), ..held }
+}
+
+#[test]
+fn what_was_decided_about_held_traffic_is_added_up() {
+    let settings = LedgerSettings { line_bytes_per_sec_max: 10, ..LedgerSettings::default() };
+    let mut ledger = ledger(settings);
+    let _ = delta(&mut ledger, 0, SAY);
+    let held = delta(&mut ledger, 100, SAY.moved(1001, 3));
+    let mut sums = Sums::default();
+    sums.add(&held);
+    sums.add(&decided(held, traffic(1, 3), traffic(2, 0), Verdict::Released));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    assert_eq!(sums.waiting(), traffic(1000, 0));
+    sums.add(&decided(held, traffic(1000, 0), traffic(0, 0), Verdict::Denied));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    assert_eq!((sums.held, sums.waiting()), (traffic(1001, 3), traffic(0, 0)));
+}
+
+#[test]
+fn corrupt_bytes_are_measured_like_others() {
+    let mut ledger = ledger(LedgerSettings::default());
+    let said = |bytes| Say { corrupt: Some(bytes), ..SAY };
+    assert_eq!(delta(&mut ledger, 0, said(50)).corrupt_bytes, 0);
+    assert_eq!(delta(&mut ledger, 10, said(80)).corrupt_bytes, 30);
+    assert_eq!(outcome(&mut ledger, 11, said(80).over_ipv6()), Outcome::Duplicate);
+    assert_eq!(delta(&mut ledger, 100, SAY).corrupt_bytes, 0, "not told over UDP");
+    let more = delta(&mut ledger, 200, said(85).moved(7, 20));
+    assert_eq!((more.corrupt_bytes, more.session.corrupt_bytes), (5, 85));
+    assert_eq!(delta(&mut ledger, 300, said(1).moved(0, 0)).corrupt_bytes, 0, "a new count");
+    assert_eq!(delta(&mut ledger, 400, said(4).moved(0, 9)).corrupt_bytes, 3);
+    let mut sums = Sums::default();
+    sums.add(&more);
+    assert_eq!(sums.balance_bytes(), 7 - 20 - 5);
 }
 
 #[test]

@@ -8,13 +8,15 @@ use core::net::IpAddr;
 
 use skep_proto::http::{
     self, AnnounceReply, Failure, Head, PeerList, QueryOptions, RetryIn, ScrapeEntry, ScrapeWriter,
+    Target,
 };
 use skep_proto::{DecodeError, InfoHash, peer_addr};
 
 use super::{AnswerSettings, Interval, Policy, Proxies};
 use crate::counters::TrafficCounters;
-use crate::gate::Refusal;
+use crate::gate::{Reason, Refusal};
 use crate::limits::PEERS_PER_ANSWER_MAX;
+use crate::site::Member;
 use crate::swarm::{Announce, Announced, Counts};
 
 /// Seconds that a client is told to wait at least after a refusal that will not change.
@@ -32,6 +34,8 @@ pub struct HttpSession<'a> {
 pub struct HttpAnnounce {
     /// For the swarm.
     pub announce: Announce,
+    /// For the accounts, where users are known.
+    pub member: Option<Member>,
     /// IPv4 peers that may be returned.
     pub ipv4_peers: usize,
     /// IPv6 peers that may be returned.
@@ -104,6 +108,14 @@ impl<'a> HttpRefusal<'a> {
                 retry_in: Some(RetryIn::Never),
                 ..Failure::new(reason)
             },
+            Self::Refused(refusal) if refusal.is_passing() => Failure {
+                interval_secs: Some(settings.interval_secs.max(FINAL_INTERVAL_MIN_SECS)),
+                interval_min_secs: Some(settings.interval_secs.max(FINAL_INTERVAL_MIN_SECS)),
+                retry_in: Some(RetryIn::Minutes(
+                    settings.interval_secs.max(FINAL_INTERVAL_MIN_SECS).div_ceil(60),
+                )),
+                ..Failure::new(reason)
+            },
             Self::Overloaded => Failure {
                 interval_secs: Some(600),
                 interval_min_secs: Some(600),
@@ -116,18 +128,36 @@ impl<'a> HttpRefusal<'a> {
 }
 
 impl<'a> HttpSession<'a> {
-    /// Reads an announce from the query of a client at `source`.
+    /// Reads an announce from the target of a client at `source`. `reason` is room for what a refusal
+    /// says.
     ///
     /// # Errors
-    /// The first thing that is wrong: info_hash, peer_id, port, then the rules in their order.
+    /// The first thing that is wrong: the passkey where one is wanted, info_hash, peer_id, port, then
+    /// the rules in their order.
     /// # Source
     /// BEP 3, BEP 7, BEP 23.
-    pub fn announce(&self, query: &[u8], source: IpAddr) -> Result<HttpAnnounce, HttpRefusal<'a>> {
+    pub fn announce<'r>(
+        &self,
+        target: &Target<'_>,
+        source: IpAddr,
+        reason: &'r mut Reason,
+    ) -> Result<HttpAnnounce, HttpRefusal<'r>>
+    where
+        'a: 'r,
+    {
         let Policy { answers, rules, .. } = self.policy;
-        let read = http::parse_announce(query, self.query_options())?;
+        let read = match http::parse_announce(target.query, self.query_options()) {
+            Ok(read) => read,
+            Err(error) => return Err(self.broken(target, error)),
+        };
         let announce = answers.announce(read.announce, source, read.claimed_ip);
-        rules.admit(&announce).map_err(HttpRefusal::Refused)?;
-        self.policy.own_gates.admit(&announce, None).map_err(HttpRefusal::Refused)?;
+        let passkey = target.route.passkey().or(read.passkey);
+        let member = rules.admit(&announce, passkey, reason).map_err(HttpRefusal::Refused)?;
+        if member.is_some() && !read.has_left {
+            return Err(HttpRefusal::Broken(DecodeError::MissingLeft));
+        }
+        let own_gates = &self.policy.own_gates;
+        own_gates.admit(&announce, member.as_ref()).map_err(HttpRefusal::Refused)?;
         let num_want = announce.request.num_want;
         let wanted = answers.peers_wanted(num_want, PEERS_PER_ANSWER_MAX as u32);
         let of_family = |same| {
@@ -135,6 +165,7 @@ impl<'a> HttpSession<'a> {
         };
         Ok(HttpAnnounce {
             announce,
+            member,
             ipv4_peers: of_family(source.is_ipv4()),
             ipv6_peers: of_family(source.is_ipv6()),
             compact: read.compact,
@@ -143,15 +174,38 @@ impl<'a> HttpSession<'a> {
         })
     }
 
+    /// What is wrong with an announce that cannot be read; only users are told.
+    #[cold]
+    fn broken<'r>(&self, target: &Target<'_>, error: DecodeError) -> HttpRefusal<'r> {
+        let rules = &self.policy.rules;
+        if rules.wants_passkey() {
+            // A passkey that is made for one torrent is known by that alone.
+            let info_hash = http::first_info_hash(target.query, self.query_options());
+            if let Err(refusal) = rules.admit_scrape(target.passkey(), info_hash.as_ref()) {
+                return HttpRefusal::Refused(refusal);
+            }
+        }
+        HttpRefusal::Broken(error)
+    }
+
     /// Reads the torrents of a scrape into `out`; none means that all are asked for.
     ///
     /// # Errors
-    /// If one of them is not 20 bytes long.
+    /// If whoever asks is no user where users are known, or if a hash is not 20 bytes long.
     /// # Source
     /// BEP 48.
-    pub fn scrape(&self, query: &[u8], out: &mut Vec<InfoHash>) -> Result<(), HttpRefusal<'a>> {
+    pub fn scrape(
+        &self,
+        target: &Target<'_>,
+        out: &mut Vec<InfoHash>,
+    ) -> Result<(), HttpRefusal<'a>> {
         let max = self.policy.scrapes.hashes_max as usize;
-        Ok(http::parse_scrape(query, self.query_options(), max, out)?)
+        let read = http::parse_scrape(target.query, self.query_options(), max, out);
+        let rules = &self.policy.rules;
+        if rules.wants_passkey() {
+            rules.admit_scrape(target.passkey(), out.first()).map_err(HttpRefusal::Refused)?;
+        }
+        Ok(read?)
     }
 
     /// Appends the body of an announce answer.
@@ -307,22 +361,22 @@ impl<'a> FullScrape<'a> {
         let Policy { scrapes, rules, .. } = self.session.policy;
         self.torrents.sort_unstable_by_key(|(info_hash, _)| *info_hash);
         let announced = self.torrents.len();
-        for info_hash in rules.registered() {
+        rules.for_each_registered(&mut |info_hash| {
             let sorted = &self.torrents[..announced];
-            if self.torrents.len() > scrapes.full_max as usize {
-                break;
-            }
-            if sorted.binary_search_by_key(info_hash, |(known, _)| *known).is_err() {
+            let room = self.torrents.len() <= scrapes.full_max as usize;
+            if room && sorted.binary_search_by_key(info_hash, |(known, _)| *known).is_err() {
                 self.torrents.push((*info_hash, Counts::default()));
             }
-        }
+        });
+        // What is both on a list and a torrent of the site came twice.
+        self.torrents.sort_unstable_by_key(|(info_hash, _)| *info_hash);
+        self.torrents.dedup_by_key(|(info_hash, _)| *info_hash);
         if self.torrents.len() > scrapes.full_max as usize {
             return Err(HttpRefusal::FullScrapeTooLarge);
         }
         if self.torrents.is_empty() {
             return Err(HttpRefusal::NothingFound);
         }
-        self.torrents.sort_unstable_by_key(|(info_hash, _)| *info_hash);
         let mut writer = ScrapeWriter::new(out);
         for (info_hash, counts) in &self.torrents {
             writer.entry(&self.session.scrape_entry(*info_hash, counts));

@@ -12,7 +12,9 @@ pub use connection_ids::ConnectionIds;
 pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
 pub use interval::{Interval, LoadDelay, Stretch};
 pub use udp::{Sender, UdpSession, UdpStep, finish_announce};
-pub use websocket::{Offered, WebsocketRefusal, WebsocketSession, WebsocketSettings};
+pub use websocket::{
+    Credential, Offered, WebsocketAnnounce, WebsocketRefusal, WebsocketSession, WebsocketSettings,
+};
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -5,13 +5,17 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use skep_proto::http::Target;
 use skep_proto::proxy::{ProxyHeader, parse_proxy_datagram};
-use skep_proto::udp::{self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes};
+use skep_proto::udp::{
+    self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes, UrlData,
+};
 use skep_proto::{DecodeError, TransactionId, peer_addr};
 
 use super::{ConnectionIds, Policy, Proxies};
 use crate::counters::{Action, DropReason, TrafficCounters};
-use crate::gate::{RateTable, Refusal};
+use crate::gate::{RateTable, Reason, Refusal};
+use crate::site::Member;
 use crate::swarm::{Announce, Announced, Counts};
 use crate::time::Tick;
 
@@ -20,6 +24,10 @@ use crate::time::Tick;
 pub struct UdpSession {
     ids: ConnectionIds,
     connects: RateTable,
+    /// Room for the URL of an announce.
+    url: UrlData,
+    /// Room for what a refusal says.
+    reason: Reason,
 }
 
 /// Whom a datagram is from.
@@ -50,6 +58,8 @@ pub enum UdpStep<'d> {
         transaction_id: TransactionId,
         /// For the swarm.
         announce: Announce,
+        /// For the accounts, where users are known.
+        member: Option<Member>,
         /// Peers that fit and may be returned.
         peers: usize,
         /// Whether these are IPv4 peers, as the client itself is one.
@@ -67,8 +77,8 @@ pub enum UdpStep<'d> {
 impl UdpSession {
     /// Makes the state of a worker. `connects` bounds how often a network may connect.
     #[must_use]
-    pub const fn new(ids: ConnectionIds, connects: RateTable) -> Self {
-        Self { ids, connects }
+    pub fn new(ids: ConnectionIds, connects: RateTable) -> Self {
+        Self { ids, connects, url: UrlData::new(), reason: Reason::default() }
     }
 
     /// Decides about one datagram; `out` holds the reply if there is one already.
@@ -78,7 +88,7 @@ impl UdpSession {
     /// # Panics
     /// If `out` is shorter than 256 bytes.
     /// # Source
-    /// BEP 15; BEP 41 options need no answer on a public tracker and are skipped.
+    /// BEP 15; BEP 41, whose options are read only for passkeys.
     pub fn receive<'d>(
         &mut self,
         policy: &Policy,
@@ -119,13 +129,16 @@ impl UdpSession {
         let step = match header.action {
             ACTION_ANNOUNCE => {
                 counters.request(Action::Announce);
-                announce(policy, ip, transaction_id, datagram)
+                self.announce(policy, ip, transaction_id, datagram)
             }
             ACTION_SCRAPE => {
                 counters.request(Action::Scrape);
-                udp::read_scrape(datagram)
-                    .map(|info_hashes| UdpStep::Scrape { transaction_id, info_hashes })
-                    .map_err(Problem::Broken)
+                // A scrape has no place for a passkey.
+                policy.rules.admit_scrape(None, None).map_err(Problem::Refused).and_then(|()| {
+                    udp::read_scrape(datagram)
+                        .map(|info_hashes| UdpStep::Scrape { transaction_id, info_hashes })
+                        .map_err(Problem::Broken)
+                })
             }
             _ => Err(Problem::Broken(DecodeError::UnknownAction)),
         };
@@ -142,6 +155,33 @@ impl UdpSession {
             };
             UdpStep::Reply(udp::write_error(out, transaction_id, text))
         })
+    }
+
+    fn announce<'d, 'r>(
+        &'r mut self,
+        policy: &'r Policy,
+        ip: IpAddr,
+        transaction_id: TransactionId,
+        datagram: &'d [u8],
+    ) -> Result<UdpStep<'d>, Problem<'r>> {
+        let Policy { answers, rules, .. } = policy;
+        let read = udp::read_announce(datagram).map_err(Problem::Broken)?;
+        let mut passkey = None;
+        if rules.wants_passkey() {
+            udp::url_data(read.options, &mut self.url);
+            passkey = Target::parse(self.url.as_bytes()).passkey();
+        }
+        if read.announce.port == 0 && !answers.port_zero_unlisted {
+            let info_hash = Some(&read.announce.info_hash);
+            rules.admit_scrape(passkey, info_hash).map_err(Problem::Refused)?;
+            return Err(Problem::Broken(DecodeError::InvalidPort));
+        }
+        let announce = answers.announce(read.announce, ip, read.claimed_ip);
+        let member = rules.admit(&announce, passkey, &mut self.reason).map_err(Problem::Refused)?;
+        policy.own_gates.admit(&announce, member.as_ref()).map_err(Problem::Refused)?;
+        let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
+        let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
+        Ok(UdpStep::Announce { transaction_id, announce, member, peers, ipv4: ip.is_ipv4() })
     }
 }
 
@@ -168,25 +208,6 @@ impl Proxies {
 enum Problem<'r> {
     Broken(DecodeError),
     Refused(Refusal<'r>),
-}
-
-fn announce<'d, 'r>(
-    policy: &'r Policy,
-    ip: IpAddr,
-    transaction_id: TransactionId,
-    datagram: &'d [u8],
-) -> Result<UdpStep<'d>, Problem<'r>> {
-    let Policy { answers, rules, .. } = policy;
-    let read = udp::read_announce(datagram).map_err(Problem::Broken)?;
-    if read.announce.port == 0 && !answers.port_zero_unlisted {
-        return Err(Problem::Broken(DecodeError::InvalidPort));
-    }
-    let announce = answers.announce(read.announce, ip, read.claimed_ip);
-    rules.admit(&announce).map_err(Problem::Refused)?;
-    policy.own_gates.admit(&announce, None).map_err(Problem::Refused)?;
-    let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
-    let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
-    Ok(UdpStep::Announce { transaction_id, announce, peers, ipv4: ip.is_ipv4() })
 }
 
 /// Writes the header of an announce reply, whose peers stand behind it already, and returns the

@@ -4,14 +4,18 @@
 //! where an offer went before, and only once: otherwise anybody could send session descriptions to
 //! anybody whose peer id is known.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::IpAddr;
 
+use skep_proto::http::Passkey;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, OfferId, PeerId};
 
 use super::Policy;
 use crate::counters::TrafficCounters;
-use crate::gate::Refusal;
+use crate::gate::{Reason, Refusal};
+use crate::site::Member;
 use crate::swarm::{Announce, Announced, Connection};
 use crate::time::Tick;
 
@@ -103,6 +107,17 @@ impl<'a> WebsocketRefusal<'a> {
     }
 }
 
+/// An announce to carry out.
+#[derive(Clone, Copy, Debug)]
+pub struct WebsocketAnnounce {
+    /// For the swarm.
+    pub announce: Announce,
+    /// For the accounts, where users are known.
+    pub member: Option<Member>,
+    /// For how many offers a receiver is wanted.
+    pub offers: usize,
+}
+
 /// An offer on its way: who made it, for which torrent, and how it is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Offered {
@@ -114,10 +129,34 @@ pub struct Offered {
     pub offer_id: OfferId,
 }
 
+/// What a connection proves itself with, if it does: the passkey of its URL.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credential(Option<Box<[u8]>>);
+
+impl Credential {
+    /// Keeps a passkey.
+    #[must_use]
+    pub fn new(passkey: Option<Passkey<'_>>) -> Self {
+        Self(passkey.map(|passkey| passkey.as_bytes().into()))
+    }
+
+    fn passkey(&self) -> Option<Passkey<'_>> {
+        Passkey::new(self.0.as_deref()?)
+    }
+}
+
+impl fmt::Debug for Credential {
+    /// Shows nothing, since passkeys must reach no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}
+
 /// What the tracker remembers of one WebSocket connection.
 #[derive(Debug)]
 pub struct WebsocketSession {
     source: IpAddr,
+    credential: Credential,
     connection: Connection,
     /// Sorted by info hash.
     torrents: Vec<(InfoHash, PeerId)>,
@@ -135,9 +174,15 @@ pub struct WebsocketSession {
 impl WebsocketSession {
     /// Begins with a client at `source`, which other parts know as `connection`.
     #[must_use]
-    pub const fn new(source: IpAddr, connection: Connection, now: Tick) -> Self {
+    pub const fn new(
+        source: IpAddr,
+        credential: Credential,
+        connection: Connection,
+        now: Tick,
+    ) -> Self {
         Self {
             source,
+            credential,
             connection,
             torrents: Vec::new(),
             offers: Vec::new(),
@@ -187,8 +232,7 @@ impl WebsocketSession {
         now.0.saturating_sub(self.heard.0) > interval.saturating_mul(2).max(IDLE_SECS_MIN)
     }
 
-    /// Decides about an announce that brings so many offers; the result says for how many of them a
-    /// receiver is wanted.
+    /// Decides about an announce that brings so many offers. `reason` is room for what a refusal says.
     ///
     /// # Errors
     /// The first rule that says no.
@@ -197,12 +241,16 @@ impl WebsocketSession {
         policy: &'p Policy,
         request: AnnounceRequest,
         offers: usize,
-    ) -> Result<(Announce, usize), WebsocketRefusal<'p>> {
+        reason: &'p mut Reason,
+    ) -> Result<WebsocketAnnounce, WebsocketRefusal<'p>> {
         let mut announce = policy.answers.announce(request, self.source, None);
         announce.listed = true;
         announce.connection = Some(self.connection);
-        policy.rules.admit(&announce).map_err(WebsocketRefusal::Refused)?;
-        policy.own_gates.admit(&announce, None).map_err(WebsocketRefusal::Refused)?;
+        let passkey = self.credential.passkey();
+        let member =
+            policy.rules.admit(&announce, passkey, reason).map_err(WebsocketRefusal::Refused)?;
+        let own_gates = &policy.own_gates;
+        own_gates.admit(&announce, member.as_ref()).map_err(WebsocketRefusal::Refused)?;
         let stopped = request.event == AnnounceEvent::Stopped;
         match self.place(&request.info_hash) {
             Ok(place) if self.torrents[place].1 != request.peer_id => {
@@ -218,7 +266,21 @@ impl WebsocketSession {
             NumWant::Default => offers,
             NumWant::Count(count) => offers.min(count as usize),
         };
-        Ok((announce, wanted.min(policy.websocket.offers_max as usize)))
+        let offers = wanted.min(policy.websocket.offers_max as usize);
+        Ok(WebsocketAnnounce { announce, member, offers })
+    }
+
+    /// Whether the connection may scrape.
+    ///
+    /// # Errors
+    /// If users are known and this is none.
+    pub fn admit_scrape(
+        &self,
+        policy: &Policy,
+        info_hash: Option<&InfoHash>,
+    ) -> Result<(), WebsocketRefusal<'static>> {
+        let passkey = self.credential.passkey();
+        policy.rules.admit_scrape(passkey, info_hash).map_err(WebsocketRefusal::Refused)
     }
 
     /// Takes notice of what the swarm said to an announce, and of the interval that is told.

@@ -1,7 +1,13 @@
 //! What a site tells its tracker: users, groups, torrents, factors, clients and bans.
 //!
 //! Plain values: storage loads them, the API changes them, gates and the ledger read what was made of
-//! them. Nothing is looked up and nothing is decided here.
+//! them; and the tables in which they are found. Nothing is decided here.
+
+mod factors;
+mod table;
+
+pub use self::factors::{Clause, FactorTable, Heard, RULE_KEPT_SECS};
+pub use self::table::{Directory, Place, Record, Table};
 
 use alloc::boxed::Box;
 use core::net::IpAddr;

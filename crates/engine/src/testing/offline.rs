@@ -15,7 +15,7 @@ use skep_proto::udp::ANNOUNCE_HEADER_BYTES;
 use skep_proto::{InfoHash, peer_addr, udp};
 
 use crate::counters::TrafficCounters;
-use crate::gate::RateTable;
+use crate::gate::{RateTable, Reason};
 use crate::session::{
     ConnectionIds, HttpAnnounce, HttpRefusal, HttpSession, Policy, UdpSession, UdpStep,
     finish_announce,
@@ -88,7 +88,7 @@ impl OfflineTracker {
         let len = match step {
             UdpStep::Drop => return None,
             UdpStep::Reply(len) => len,
-            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
+            UdpStep::Announce { transaction_id, announce, peers, ipv4, .. } => {
                 let room = &mut out[ANNOUNCE_HEADER_BYTES..];
                 let announced = if ipv4 {
                     let room = &mut room[..peers * peer_addr::IPV4_BYTES];
@@ -162,16 +162,17 @@ impl OfflineTracker {
             Err(refusal) => return (Status::Ok, self.refused(refusal)),
         };
         let body = match target.route {
-            Route::Announce { .. } => self.http_announce(source, target.query),
-            Route::Scrape { .. } => self.http_scrape(target.query),
+            Route::Announce { .. } => self.http_announce(source, &target),
+            Route::Scrape { .. } => self.http_scrape(&target),
             _ => return (Status::NotFound, vec![]),
         };
         (Status::Ok, body)
     }
 
-    fn http_announce(&mut self, source: IpAddr, query: &[u8]) -> Vec<u8> {
+    fn http_announce(&mut self, source: IpAddr, target: &Target<'_>) -> Vec<u8> {
         let session = HttpSession { policy: &self.policy };
-        let asked = match session.announce(query, source) {
+        let mut reason = Reason::default();
+        let asked = match session.announce(target, source, &mut reason) {
             Ok(_) if self.overloaded => return self.refused(HttpRefusal::Overloaded),
             Ok(asked) => asked,
             Err(refusal) => return self.refused(refusal),
@@ -195,10 +196,10 @@ impl OfflineTracker {
         out
     }
 
-    fn http_scrape(&self, query: &[u8]) -> Vec<u8> {
+    fn http_scrape(&self, target: &Target<'_>) -> Vec<u8> {
         let session = HttpSession { policy: &self.policy };
         let mut info_hashes = vec![];
-        if let Err(refusal) = session.scrape(query, &mut info_hashes) {
+        if let Err(refusal) = session.scrape(target, &mut info_hashes) {
             return self.refused(refusal);
         }
         let mut out = vec![];

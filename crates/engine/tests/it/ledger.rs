@@ -150,6 +150,7 @@ fn announce(ledger: &mut Ledger, heard: &Heard, terms: Terms<'_>) -> Outcome {
         torrent: TorrentId(heard.torrent),
         user: UserId(heard.user),
         request: &request,
+        corrupt_bytes: None,
         family: heard.family,
         now: Tick(heard.secs),
         terms,

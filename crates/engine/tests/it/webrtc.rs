@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use skep_engine::gate::{RateTable, Refusal, Rules};
+use skep_engine::gate::{RateTable, Reason, Refusal, Rules};
 use skep_engine::swarm::{
     Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, Shard, SwarmSettings,
     Swept, Totals, WEBRTC_BYTES, WebrtcPeer, webrtc_peers,
@@ -243,12 +243,14 @@ fn port_zero_is_no_reason_to_refuse_a_browser() {
     let rules = Rules { ports_reserved_denied: true, ..Rules::default() };
     let ip = address(1, false, false);
     let mut announce = webrtc_announce(info_hash(1), (peer(1, 1), ip), EVENT, None);
-    assert!(rules.admit(&announce).is_ok());
+    let mut reason = Reason::default();
+    let mut admit = |announce: &_| rules.admit(announce, None, &mut reason).map_err(Refusal::index);
+    assert_eq!(admit(&announce), Ok(None));
     announce.connection = None;
-    assert_eq!(rules.admit(&announce), Err(Refusal::InvalidPort));
+    assert_eq!(admit(&announce), Err(Refusal::InvalidPort.index()));
     announce.connection = Some(Connection(1));
     announce.ip = IpAddr::from([0, 0, 0, 0]);
-    assert_eq!(rules.admit(&announce), Err(Refusal::InvalidIp));
+    assert_eq!(admit(&announce), Err(Refusal::InvalidIp.index()));
 }
 
 #[test]

@@ -13,7 +13,8 @@ mod target;
 pub use forwarded::{client_address, forwarded_client_address};
 pub use head::{HEADERS_MAX, Head, HeadError, HeadStatus, Method, parse_head};
 pub use query::{
-    AnnounceQuery, Pairs, QueryOptions, pairs, parse_announce, parse_scrape, passkey_in_query,
+    AnnounceQuery, Pairs, QueryOptions, first_info_hash, pairs, parse_announce, parse_scrape,
+    passkey_in_query,
 };
 pub use response::{
     AnnounceReply, Connection, ContentType, Failure, PeerList, ResponseHead, RetryIn, ScrapeEntry,

@@ -39,6 +39,8 @@ pub struct AnnounceQuery<'a> {
     pub compact: bool,
     /// Dictionary peers without their peer ids.
     pub no_peer_id: bool,
+    /// Whether it says what is left, or that this is not known.
+    pub has_left: bool,
     /// The address literal in `ip=`, which nobody has to believe.
     pub claimed_ip: Option<IpAddr>,
     /// The passkey in the query.
@@ -160,7 +162,7 @@ pub fn parse_announce(
     let mut port = None;
     let (mut uploaded_bytes, mut downloaded_bytes, mut left_bytes) = (0, 0, None);
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
-    let (mut compact, mut no_peer_id) = (true, false);
+    let (mut compact, mut no_peer_id, mut has_left) = (true, false, false);
     let mut peer_key = PeerKey::default();
     let (mut claimed_ip, mut passkey) = (None, None);
     for (name, value) in pairs(query) {
@@ -180,7 +182,10 @@ pub fn parse_announce(
             Parameter::Port => port = number(value).and_then(|port| u16::try_from(port).ok()),
             Parameter::Uploaded => uploaded_bytes = number(value).unwrap_or(0),
             Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
-            Parameter::Left => left_bytes = number(value).and_then(left_from_wire),
+            Parameter::Left => {
+                has_left = true;
+                left_bytes = number(value).and_then(left_from_wire);
+            }
             Parameter::Event => event = event_from_text(value),
             Parameter::NumWant => num_want = num_want_from_text(value),
             Parameter::Compact => compact = !spells(value, b"0"),
@@ -209,7 +214,15 @@ pub fn parse_announce(
         num_want,
         peer_key,
     };
-    Ok(AnnounceQuery { announce, compact, no_peer_id, claimed_ip, passkey })
+    Ok(AnnounceQuery { announce, compact, no_peer_id, has_left, claimed_ip, passkey })
+}
+
+/// The first torrent that a query names, if that can be read.
+#[must_use]
+pub fn first_info_hash(query: &[u8], options: QueryOptions) -> Option<InfoHash> {
+    pairs(query)
+        .find(|(name, _)| Parameter::from_name(name) == Some(Parameter::InfoHash))
+        .and_then(|(_, value)| decode_exact(value, options.plus_literal).map(InfoHash))
 }
 
 /// Reads the torrents of a scrape into `out`, at most the first `max`, repetitions included.

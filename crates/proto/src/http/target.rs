@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::percent::decode_into;
 use super::query::passkey_in_query;
 
 /// The credential of a user as it stands in the target, percent escapes included.
@@ -20,10 +21,17 @@ impl<'a> Passkey<'a> {
         (!bytes.is_empty()).then_some(Self(bytes))
     }
 
-    /// The bytes to look up.
+    /// The bytes as they stand there.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.0
+    }
+
+    /// The bytes that it spells, percent escapes resolved; nothing if it is malformed or longer than
+    /// `room`.
+    #[must_use]
+    pub fn decode_into<'o>(&self, room: &'o mut [u8]) -> Option<&'o [u8]> {
+        decode_into(self.0, true, room)
     }
 }
 
@@ -59,6 +67,17 @@ pub enum Route<'a> {
     Unknown,
 }
 
+impl<'a> Route<'a> {
+    /// The passkey in the path.
+    #[must_use]
+    pub const fn passkey(&self) -> Option<Passkey<'a>> {
+        match *self {
+            Route::Announce { passkey } | Route::Scrape { passkey } => passkey,
+            _ => None,
+        }
+    }
+}
+
 /// A request target taken apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -83,11 +102,7 @@ impl<'a> Target<'a> {
     /// The passkey of the path, or else the one of the query.
     #[must_use]
     pub fn passkey(&self) -> Option<Passkey<'a>> {
-        match self.route {
-            Route::Announce { passkey: Some(passkey) }
-            | Route::Scrape { passkey: Some(passkey) } => Some(passkey),
-            _ => passkey_in_query(self.query),
-        }
+        self.route.passkey().or_else(|| passkey_in_query(self.query))
     }
 }
 

@@ -3,6 +3,8 @@
 //! What the path and query mean is not read here; see [`crate::http::Target`]. They never override
 //! a field of the announce itself.
 
+use core::fmt;
+
 /// Longest URL data that is collected; the rest is dropped.
 pub const URL_DATA_BYTES_MAX: usize = 2048;
 
@@ -35,6 +37,13 @@ impl UrlData {
         let fits = piece.len().min(free.len());
         free[..fits].copy_from_slice(&piece[..fits]);
         self.len += fits;
+    }
+}
+
+impl fmt::Debug for UrlData {
+    /// Shows nothing, since passkeys must reach no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UrlData(..)")
     }
 }
 

@@ -47,6 +47,9 @@ impl Record {
             completed: false,
             reset: false,
             held: false,
+            corrupt_bytes: 0,
+            verdict: None,
+            downloads: 0,
         };
         Self { at_unix_secs, endpoint, delta }
     }

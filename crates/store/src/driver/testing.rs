@@ -323,6 +323,8 @@ fn plus(one: Sums, other: Sums) -> Sums {
         raw: one.raw.plus(other.raw),
         credited: one.credited.plus(other.credited),
         held: one.held.plus(other.held),
+        settled: one.settled.plus(other.settled),
+        corrupt_bytes: one.corrupt_bytes.saturating_add(other.corrupt_bytes),
         seeding_secs: one.seeding_secs.saturating_add(other.seeding_secs),
         leeching_secs: one.leeching_secs.saturating_add(other.leeching_secs),
         active_secs: one.active_secs.saturating_add(other.active_secs),

@@ -47,9 +47,9 @@ fn name(journal: u64) -> String {
 fn sessions(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(
         "INSERT OR REPLACE INTO skep_sessions (user_id, torrent_id, peer_id, peer_key,
-            uploaded_bytes, downloaded_bytes, family, seeds, open, pass_counted, address, port,
+            uploaded_bytes, downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted, address, port,
             seen_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     for Record { at_unix_secs, endpoint, delta } in batch.sessions() {
         let session = &delta.session;
@@ -60,6 +60,7 @@ fn sessions(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
             session.peer_key,
             session.counters.uploaded_bytes.cast_signed(),
             session.counters.downloaded_bytes.cast_signed(),
+            session.corrupt_bytes.cast_signed(),
             session.family as u8,
             session.seeds,
             session.open,
@@ -84,6 +85,10 @@ macro_rules! add_sums {
             = min(credited_downloaded_bytes + excluded.credited_downloaded_bytes, ?1),
         held_uploaded_bytes = min(held_uploaded_bytes + excluded.held_uploaded_bytes, ?1),
         held_downloaded_bytes = min(held_downloaded_bytes + excluded.held_downloaded_bytes, ?1),
+        settled_uploaded_bytes = min(settled_uploaded_bytes + excluded.settled_uploaded_bytes, ?1),
+        settled_downloaded_bytes
+            = min(settled_downloaded_bytes + excluded.settled_downloaded_bytes, ?1),
+        corrupt_bytes = min(corrupt_bytes + excluded.corrupt_bytes, ?1),
         seeding_secs = min(seeding_secs + excluded.seeding_secs, ?1),
         leeching_secs = min(leeching_secs + excluded.leeching_secs, ?1),
         active_secs = min(active_secs + excluded.active_secs, ?1),
@@ -94,7 +99,7 @@ macro_rules! add_sums {
 fn passages(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(concat!(
         "INSERT INTO skep_passages VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-            ?14, ?15, ?16, ?17)
+            ?14, ?15, ?16, ?17, ?18, ?19, ?20)
         ON CONFLICT DO UPDATE SET ",
         add_sums!(),
         ", left_bytes = coalesce(excluded.left_bytes, left_bytes),
@@ -104,7 +109,7 @@ fn passages(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     ))?;
     for (&(user, torrent), passage) in batch.passages() {
         let Passage { sums, last, first_unix_secs, completed_unix_secs, left_bytes } = passage;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9] = numbers(sums);
+        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12] = numbers(sums);
         statement.execute(params![
             clamped(COLUMN_MAX),
             user.0,
@@ -119,6 +124,9 @@ fn passages(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
             n7,
             n8,
             n9,
+            n10,
+            n11,
+            n12,
             left_bytes.map(clamped),
             clamped(*first_unix_secs),
             clamped(last.at_unix_secs),
@@ -130,12 +138,14 @@ fn passages(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
 
 fn totals(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let users = concat!(
-        "INSERT INTO skep_user_totals VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        "INSERT INTO skep_user_totals VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+            ?13, ?14, ?15)
         ON CONFLICT DO UPDATE SET ",
         add_sums!()
     );
     let torrents = concat!(
-        "INSERT INTO skep_torrent_totals VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        "INSERT INTO skep_torrent_totals VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+            ?13, ?14, ?15)
         ON CONFLICT DO UPDATE SET ",
         add_sums!()
     );
@@ -150,22 +160,25 @@ fn add<'a>(
 ) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(sql)?;
     for (id, sums) in rows {
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9] = numbers(sums);
+        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12] = numbers(sums);
         let max = clamped(COLUMN_MAX);
-        statement.execute(params![max, id, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9])?;
+        statement
+            .execute(params![max, id, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12])?;
     }
     Ok(())
 }
 
 /// Sums in the order of their columns.
-fn numbers(sums: &Sums) -> [i64; 10] {
+fn numbers(sums: &Sums) -> [i64; 13] {
     let Traffic { uploaded_bytes: raw_up, downloaded_bytes: raw_down } = sums.raw;
     let Traffic { uploaded_bytes: up, downloaded_bytes: down } = sums.credited;
     let Traffic { uploaded_bytes: held_up, downloaded_bytes: held_down } = sums.held;
-    let Sums { seeding_secs, leeching_secs, active_secs, completions, .. } = *sums;
-    let times = [seeding_secs, leeching_secs, active_secs];
-    let [t0, t1, t2] = times;
-    [raw_up, raw_down, up, down, held_up, held_down, t0, t1, t2, completions].map(clamped)
+    let Traffic { uploaded_bytes: settled_up, downloaded_bytes: settled_down } = sums.settled;
+    let Sums { seeding_secs, leeching_secs, active_secs, completions, corrupt_bytes, .. } = *sums;
+    let traffic = [raw_up, raw_down, up, down, held_up, held_down, settled_up, settled_down];
+    let [n0, n1, n2, n3, n4, n5, n6, n7] = traffic;
+    let [t0, t1, t2] = [seeding_secs, leeching_secs, active_secs];
+    [n0, n1, n2, n3, n4, n5, n6, n7, corrupt_bytes, t0, t1, t2, completions].map(clamped)
 }
 
 fn budgets(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {

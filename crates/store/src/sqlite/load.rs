@@ -162,10 +162,10 @@ fn ban(row: &Row<'_>) -> rusqlite::Result<Ban> {
 }
 
 const SESSION: &str = "user_id, torrent_id, peer_id, peer_key, uploaded_bytes, \
-    downloaded_bytes, family, seeds, open, pass_counted, address, port, seen_at";
+    downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted, address, port, seen_at";
 fn session(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let address: Option<Address> = row.get(10)?;
-    let port: Option<u16> = row.get(11)?;
+    let address: Option<Address> = row.get(11)?;
+    let port: Option<u16> = row.get(12)?;
     let state = SessionState {
         user: UserId(row.get(0)?),
         torrent: TorrentId(row.get(1)?),
@@ -176,13 +176,14 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Record> {
             uploaded_bytes: row.get::<_, i64>(4)?.cast_unsigned(),
             downloaded_bytes: row.get::<_, i64>(5)?.cast_unsigned(),
         },
-        family: row.get::<_, Way>(6)?.0,
-        seeds: row.get(7)?,
-        open: row.get(8)?,
-        pass_counted: row.get(9)?,
+        corrupt_bytes: row.get::<_, i64>(6)?.cast_unsigned(),
+        family: row.get::<_, Way>(7)?.0,
+        seeds: row.get(8)?,
+        open: row.get(9)?,
+        pass_counted: row.get(10)?,
     };
     let endpoint = address.zip(port).map(|(Address(address), port)| (address, port).into());
-    let seen = natural(row, 12)?.unwrap_or_default();
+    let seen = natural(row, 13)?.unwrap_or_default();
     Ok(Record::of_session(state, seen, endpoint))
 }
 
@@ -228,7 +229,8 @@ impl FromSql for Way {
 /// What was added up; nothing for whom nothing was.
 pub(super) fn totals(connection: &Connection, of: Totals) -> rusqlite::Result<Sums> {
     const SUMS: &str = "raw_uploaded_bytes, raw_downloaded_bytes, credited_uploaded_bytes, \
-        credited_downloaded_bytes, held_uploaded_bytes, held_downloaded_bytes, seeding_secs, \
+        credited_downloaded_bytes, held_uploaded_bytes, held_downloaded_bytes, \
+        settled_uploaded_bytes, settled_downloaded_bytes, corrupt_bytes, seeding_secs, \
         leeching_secs, active_secs, completions";
     let (place, one, other) = match of {
         Totals::User(user) => ("skep_user_totals WHERE user_id = ?1 + ?2", user.0, 0),
@@ -250,10 +252,12 @@ pub(super) fn totals(connection: &Connection, of: Totals) -> rusqlite::Result<Su
             raw: traffic(0)?,
             credited: traffic(2)?,
             held: traffic(4)?,
-            seeding_secs: number(6)?,
-            leeching_secs: number(7)?,
-            active_secs: number(8)?,
-            completions: number(9)?,
+            settled: traffic(6)?,
+            corrupt_bytes: number(8)?,
+            seeding_secs: number(9)?,
+            leeching_secs: number(10)?,
+            active_secs: number(11)?,
+            completions: number(12)?,
         })
     };
     Ok(statement.query_row(params![one, other], read).optional()?.unwrap_or_default())

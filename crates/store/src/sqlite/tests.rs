@@ -21,6 +21,7 @@ fn record(user: u32, bytes: u64) -> Record {
         peer_id: PeerId([3; 20]),
         peer_key: 9,
         counters: Traffic { uploaded_bytes: bytes, downloaded_bytes: 0 },
+        corrupt_bytes: 0,
         family: Family::Ipv4,
         seeds: true,
         open: true,

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use skep_engine::ledger::{Family, Scope};
+use skep_engine::ledger::{Family, Scope, Verdict};
 
 use crate::driver::{Batch, DriverError, Record};
 
@@ -24,6 +24,7 @@ struct Line<'a> {
     downloaded: u64,
     raw_uploaded: u64,
     raw_downloaded: u64,
+    corrupt: u64,
     left: Option<u64>,
     seeding: bool,
     seeding_secs: u32,
@@ -34,6 +35,7 @@ struct Line<'a> {
     completed: bool,
     reset: bool,
     held: bool,
+    verdict: Option<&'static str>,
     client_uploaded: u64,
     client_downloaded: u64,
     spent: &'a [SpentJson],
@@ -93,6 +95,7 @@ fn push(lines: &mut Vec<u8>, key: String, record: &Record) -> serde_json::Result
         downloaded: delta.credited.downloaded_bytes,
         raw_uploaded: delta.raw.uploaded_bytes,
         raw_downloaded: delta.raw.downloaded_bytes,
+        corrupt: delta.corrupt_bytes,
         left: delta.left_bytes,
         seeding: session.seeds,
         seeding_secs: delta.seeding_secs,
@@ -103,6 +106,10 @@ fn push(lines: &mut Vec<u8>, key: String, record: &Record) -> serde_json::Result
         completed: delta.completed,
         reset: delta.reset,
         held: delta.held,
+        verdict: delta.verdict.map(|verdict| match verdict {
+            Verdict::Released => "released",
+            Verdict::Denied => "denied",
+        }),
         client_uploaded: session.counters.uploaded_bytes,
         client_downloaded: session.counters.downloaded_bytes,
         spent: &spent,

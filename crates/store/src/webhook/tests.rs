@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skep_engine::ledger::{Family, Scope, SessionState, Spent, TorrentId, Traffic, UserId};
+use skep_engine::ledger::{
+    Family, Scope, SessionState, Spent, TorrentId, Traffic, UserId, Verdict,
+};
 use skep_proto::PeerId;
 
 use super::Webhook;
@@ -151,6 +153,7 @@ fn record(uploaded_bytes: u64) -> Record {
         user: UserId(1),
         peer_id: PeerId(*b"-XX0001-\x00\xffaaaaaaaaaa"),
         peer_key: 0,
+        corrupt_bytes: 0,
         counters: Traffic { uploaded_bytes, downloaded_bytes: 9 },
         family: Family::Ipv4,
         seeds: false,
@@ -159,6 +162,7 @@ fn record(uploaded_bytes: u64) -> Record {
     };
     let mut record = Record::of_session(session, 1_700_000_000, "192.0.2.1:6881".parse().ok());
     record.delta.raw.uploaded_bytes = uploaded_bytes;
+    record.delta.corrupt_bytes = 3;
     record.delta.credited.uploaded_bytes = 2 * uploaded_bytes;
     record
 }
@@ -175,6 +179,7 @@ fn a_batch_is_sent_as_lines_and_noted() {
     second.endpoint = None;
     second.delta.left_bytes = Some(5);
     second.delta.completed = true;
+    second.delta.verdict = Some(Verdict::Released);
     second.delta.spent[0] = Spent { scope: Scope::Token, rule: 4, bytes: 6 };
     bench.conn.apply(&batch(10, &[record(5), second])).unwrap();
     let heard = bench.site.hear();
@@ -186,15 +191,16 @@ fn a_batch_is_sent_as_lines_and_noted() {
         "key": "0000000000000bee-10", "at": 1_700_000_000, "user": 1, "torrent": 2,
         "peer_id": "2d5858303030312d00ff61616161616161616161", "family": "ipv4",
         "ip": "192.0.2.1", "port": 6881, "uploaded": 10, "downloaded": 0,
-        "raw_uploaded": 5, "raw_downloaded": 0, "left": null, "seeding": false,
+        "raw_uploaded": 5, "raw_downloaded": 0, "corrupt": 3, "left": null, "seeding": false,
         "seeding_secs": 0, "leeching_secs": 0, "active_secs": 0,
-        "began": false, "ended": false, "completed": false, "reset": false, "held": false,
+        "began": false, "ended": false, "completed": false, "reset": false, "held": false, "verdict": null,
         "client_uploaded": 5, "client_downloaded": 9, "spent": [],
     });
     let lines = heard.lines();
     assert_eq!(lines[0], first);
     assert_eq!((&lines[1]["ip"], &lines[1]["port"]), (&Value::Null, &Value::Null));
     assert_eq!((&lines[1]["left"], &lines[1]["completed"]), (&json!(5), &json!(true)));
+    assert_eq!(lines[1]["verdict"], "released");
     assert_eq!(lines[1]["spent"], json!([{"factor": 4, "scope": "token", "bytes": 6}]));
     assert_eq!(bench.conn.applied(JOURNAL).unwrap(), Some(12));
     assert_eq!(bench.sums(), 12);

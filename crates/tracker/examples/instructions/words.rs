@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fastrand::Rng;
 use skep_engine::Tick;
+use skep_engine::gate::Reason;
 use skep_engine::session::{ConnectionIds, HttpSession, Policy, finish_announce};
 use skep_engine::swarm::{Announced, Counts};
 use skep_engine::testing::wire;
@@ -93,19 +94,21 @@ fn udp_reply() {
 fn http() {
     let policy = Policy::default();
     let session = HttpSession { policy: &policy };
+    let mut reason = Reason::default();
     count("HTTP decode: request head and announce query", CALLS, |_| {
         let HeadStatus::Complete(head) = parse_head(black_box(HTTP_REQUEST), 16 * 1024) else {
             panic!("the request is whole");
         };
         let target = Target::parse(head.target);
-        let announce = session.announce(target.query, SOURCE);
+        let announce = session.announce(&target, SOURCE, &mut reason);
         assert!(black_box(&announce).is_ok(), "the announce is good");
     });
 
     let HeadStatus::Complete(head) = parse_head(HTTP_REQUEST, 16 * 1024) else {
         panic!("the request is whole");
     };
-    let Ok(mut asked) = session.announce(Target::parse(head.target).query, SOURCE) else {
+    let target = Target::parse(head.target);
+    let Ok(mut asked) = session.announce(&target, SOURCE, &mut reason) else {
         panic!("the announce is good");
     };
     let mut rng = Rng::with_seed(1);

@@ -103,6 +103,7 @@ fn delta(user: u32, uploaded_bytes: u64) -> Delta {
         peer_id: PeerId([7; 20]),
         peer_key: 0,
         counters: traffic,
+        corrupt_bytes: 0,
         family: Family::Ipv4,
         seeds: false,
         open: true,
@@ -123,6 +124,9 @@ fn delta(user: u32, uploaded_bytes: u64) -> Delta {
         completed: false,
         reset: false,
         held: false,
+        corrupt_bytes: 0,
+        verdict: None,
+        downloads: 0,
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::options::{Initial, OPTIONS, position, sections};
 use super::problem::{Origin, Problem, Warning, printable};
 use super::raw::{FileLayer, Given, Raw};
+use super::words::Mode;
 
 /// Returns whether a file is one of Chihaya's: all it says at its top is said in Chihaya's words.
 pub(crate) fn is_chihaya(root: &Raw) -> bool {
@@ -180,7 +181,7 @@ impl Translation<'_> {
         match self.value("private_enabled").cloned() {
             None | Some(Raw::Bool(false)) => {}
             Some(Raw::Bool(true)) => {
-                self.give("private_enabled", "mode", Raw::Text("private".into()));
+                self.give("private_enabled", "mode", Raw::Text(Mode::Private.word().into()));
             }
             Some(raw) => self.refuse("private_enabled", &raw, "must be true or false"),
         }

@@ -14,8 +14,8 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Announce, Compat, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
-    Websocket,
+    Access, Announce, Compat, Config, Http, Keys, Listen, Listeners, Log, Proxy, Scrape, Swarm,
+    TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;

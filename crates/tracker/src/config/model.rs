@@ -36,6 +36,8 @@ pub struct Config {
     pub swarm: Swarm,
     /// Who and what is refused.
     pub access: Access,
+    /// Passkeys.
+    pub keys: Keys,
     /// Reverse proxies.
     pub proxy: Proxy,
     /// Words of other trackers.
@@ -265,6 +267,17 @@ pub struct Access {
     pub connects_per_minute_max: u32,
     /// Time between two looks at the files.
     pub poll_secs: u32,
+}
+
+/// The `keys` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Whether passkeys of users count as they are.
+    pub plain: bool,
+    /// Secret of keys for a user in one torrent.
+    pub site_key: Secret,
+    /// The same of XBT Tracker.
+    pub xbt_private_key: Secret,
 }
 
 /// The `proxy` section.

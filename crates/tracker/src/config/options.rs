@@ -153,7 +153,9 @@ pub const OPTIONS: &[OptionRow] = &[
             "Which torrents are served.",
             "public: any torrent, within the access lists.",
             "registered: only torrents of access.torrents_file, whose lines may name a torrent \
-             or ban it.",
+             or ban it, and those that the site knows.",
+            "private: only torrents that the site knows, and only for its users, who are known by \
+             the passkey in the announce URL.",
         ],
     ),
     row(
@@ -942,6 +944,43 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Seconds between two looks at whether a list file changed.",
             "A change is taken over at the second look that finds it.",
+        ],
+    ),
+    row(
+        "keys.plain",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Live,
+        &[
+            "Whether the passkey of a user counts as it is.",
+            "false: only keys that are made for a user in one torrent do, so that a torrent file \
+             that leaks opens no other torrent.",
+        ],
+    ),
+    row(
+        "keys.site_key",
+        Kind::Secret,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "Secret of keys that are made for a user in one torrent.",
+            "Such a key is 32 characters of URL-safe base64: 4 bytes of the user's number and the \
+             first 20 bytes of an HMAC-SHA-256.",
+            "The HMAC is over the text `skep key 1`, the user's key version, the user's number and \
+             the torrent's key salt in 4 bytes each, big-endian, and the info hash.",
+            "Empty: there are no such keys.",
+            "Who knows it can announce as every user.",
+        ],
+    ),
+    row(
+        "keys.xbt_private_key",
+        Kind::Secret,
+        Initial::Text(""),
+        Reload::Live,
+        &[
+            "torrent_pass_private_key of XBT Tracker, whose keys for a user in one torrent count then.",
+            "Empty: they do not.",
+            "Who knows it can announce as every user.",
         ],
     ),
     row(

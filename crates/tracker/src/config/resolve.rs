@@ -17,7 +17,7 @@ use skep_net::udp::SOCKETS_MAX;
 
 use self::transport::octal;
 use super::model::{
-    Access, Announce, Config, Http, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
+    Access, Announce, Config, Http, Keys, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
     Websocket,
 };
 use super::options::{Kind, OPTIONS, Reload, position};
@@ -204,7 +204,9 @@ impl Settings {
         self.check_overlaps();
         self.check_compat();
         self.check_udp_count();
-        self.warn_of_secret();
+        self.warn_of_secret("listen.secret");
+        self.warn_of_secret("keys.site_key");
+        self.check_keys();
     }
 
     fn check_at_most(&mut self, low: &'static str, high: &'static str) {
@@ -222,16 +224,16 @@ impl Settings {
         }
         let (has_file, has_deny_file) = (self.path(FILE).is_some(), self.path(DENY_FILE).is_some());
         match (self.word::<Mode>("mode"), self.word::<TorrentAccess>("access.torrents")) {
-            (Mode::Registered, TorrentAccess::Deny) => {
+            (Mode::Registered | Mode::Private, TorrentAccess::Deny) => {
                 let mode = self.described("mode");
                 self.refuse(
                     "access.torrents",
                     format!("must not be deny with {mode}; use {DENY_FILE}"),
                 );
             }
-            (Mode::Registered, _) if !has_file => {
+            (Mode::Private, _) if has_file => {
                 let mode = self.described("mode");
-                self.refuse(FILE, format!("must name a file for {mode}"));
+                self.warn(FILE, format!("has no effect with {mode}"));
             }
             (Mode::Public, TorrentAccess::Allow) if !has_file => {
                 let access = self.described("access.torrents");
@@ -305,11 +307,21 @@ impl Settings {
         }
     }
 
-    fn warn_of_secret(&mut self) {
-        let secret = self.secret();
+    fn check_keys(&mut self) {
+        let is_set = |key| self.secret_at(key).expose().is_some();
+        let some =
+            self.boolean("keys.plain") || is_set("keys.site_key") || is_set("keys.xbt_private_key");
+        if !some && self.word::<Mode>("mode") == Mode::Private {
+            let message = "must be true, or keys.site_key or keys.xbt_private_key must be set";
+            self.refuse("keys.plain", message);
+        }
+    }
+
+    fn warn_of_secret(&mut self, key: &'static str) {
+        let secret = self.secret_at(key);
         if secret.expose().is_some_and(|text| text.len() < SECRET_BYTES_MIN) {
             self.warn(
-                "listen.secret",
+                key,
                 format!("can be guessed: {SECRET_BYTES_MIN} random characters are the least"),
             );
         }
@@ -342,6 +354,11 @@ impl Settings {
             },
             swarm: self.swarm(),
             access: self.access(),
+            keys: Keys {
+                plain: self.boolean("keys.plain"),
+                site_key: self.secret_at("keys.site_key"),
+                xbt_private_key: self.secret_at("keys.xbt_private_key"),
+            },
             proxy: Proxy {
                 trusted: self.networks("proxy.trusted"),
                 header: self.text("proxy.header"),
@@ -365,7 +382,7 @@ impl Settings {
             http_unix_mode: octal(&self.text("listen.http_unix_mode")).unwrap_or(0),
             admin: self.named("listen.admin"),
             workers: self.integer("listen.workers"),
-            secret: self.secret(),
+            secret: self.secret_at("listen.secret"),
             connection_id_secs: self.integer("listen.connection_id_secs"),
             udp_backend: self.word("listen.udp_backend"),
             receive_buffer_bytes: self.integer("listen.receive_buffer_bytes"),
@@ -510,10 +527,6 @@ impl Settings {
 
     fn integer(&self, key: &str) -> u32 {
         u32::try_from(self.long(key)).expect("the range of the option fits")
-    }
-
-    fn secret(&self) -> Secret {
-        self.secret_at("listen.secret")
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

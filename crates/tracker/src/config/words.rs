@@ -48,6 +48,8 @@ words! {
         Public = "public",
         /// Only torrents that are known.
         Registered = "registered",
+        /// Only torrents that are known, and only for users.
+        Private = "private",
     }
 }
 

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use skep_engine::Tick;
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
 use skep_engine::session::{Policy, Proxies, Sender, UdpSession, UdpStep, finish_announce};
+use skep_engine::site::Member;
 use skep_engine::swarm::{Counts, Moment, PeerRoom};
 use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
@@ -43,6 +44,8 @@ pub struct UdpFrontend {
 /// Requests of a batch that need a swarm, and what their answers need.
 struct Jobs {
     requests: Vec<Request>,
+    /// Who made the requests, as far as the last one of a user.
+    members: Vec<Option<Member>>,
     origins: Vec<Origin>,
 }
 
@@ -66,6 +69,7 @@ impl UdpFrontend {
             datagrams: Datagrams::new(batch),
             jobs: Jobs {
                 requests: Vec::with_capacity(requests),
+                members: Vec::new(),
                 origins: Vec::with_capacity(requests),
             },
         }
@@ -123,6 +127,7 @@ impl UdpFrontend {
         let now = worker.shared.clock.now();
         let policy = worker.shared.policy.load();
         jobs.requests.clear();
+        jobs.members.clear();
         jobs.origins.clear();
         for number in 0..received {
             jobs.take(session, &policy, counters, now, datagrams, number);
@@ -170,7 +175,11 @@ impl Jobs {
         let reply_bytes = match session.receive(policy, counters, now, sender, datagram, reply) {
             UdpStep::Drop => 0,
             UdpStep::Reply(bytes) => bytes,
-            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
+            UdpStep::Announce { transaction_id, announce, member, peers, ipv4 } => {
+                if member.is_some() {
+                    self.members.resize(self.requests.len(), None);
+                    self.members.push(member);
+                }
                 self.requests.push(Request::Announce(announce));
                 self.origins.push(Origin::Announce {
                     datagram: number,
@@ -215,6 +224,10 @@ struct Answers<'a> {
 impl Batch for Answers<'_> {
     fn requests(&self) -> &[Request] {
         &self.jobs.requests
+    }
+
+    fn member(&self, number: usize) -> Option<Member> {
+        self.jobs.members.get(number).copied().flatten()
     }
 
     fn room(&mut self, number: usize) -> PeerRoom<'_> {

@@ -29,6 +29,9 @@ pub fn home(site: &Site, host: Option<&[u8]>, over_tls: bool, snapshot: &Snapsho
             ("public tracker", "Anybody may use it for any torrent that it does not refuse.")
         }
         Mode::Registered => ("registered torrents only", "It serves only torrents that it knows."),
+        Mode::Private => {
+            ("private tracker", "It serves only torrents that it knows, and only its users.")
+        }
     };
     let note = match snapshot.sampled {
         true => "<p class=\"note\">Numbers of peers are estimated from a sample.</p>",

@@ -36,7 +36,9 @@ impl Setup {
         };
         let loaded = Config::load(&sources).unwrap();
         let seed = Seed::new(1);
-        let (first, _) = policy::load(&loaded.config, &seed).unwrap();
+        let clock = Clock::start();
+        let site = Arc::new(Site::new(&seed, &clock));
+        let (first, _) = policy::load(&loaded.config, &seed, &site).unwrap();
         let affected = Affected {
             policy: Arc::new(ArcSwap::from_pointee(first)),
             store: Arc::new(MemoryStore::new(
@@ -45,7 +47,8 @@ impl Setup {
             )),
             seed,
             gauges: Arc::default(),
-            clock: Clock::start(),
+            site,
+            clock,
             log: None,
         };
         Self { folder, reloader: Reloader::new(loaded, None, affected) }

@@ -76,9 +76,7 @@ impl Books {
         if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty()) {
             conn.change(&changes).map_err(ChangeError::from)?;
         }
-        for change in changes {
-            self.site.apply(change);
-        }
+        self.site.apply_all(changes);
         Ok(said)
     }
 }

@@ -3,172 +3,258 @@
 //! Whether a change is kept beyond the process is the business of [`Books`]; how, that of drivers.
 
 mod books;
+mod commons;
+mod factor_book;
+mod gatekeeper;
+mod keys;
+mod records;
 
 pub use self::books::{Books, ChangeError};
+pub use self::gatekeeper::Gatekeeper;
+pub use self::keys::KeyRing;
 
-use std::collections::HashMap;
-
-use parking_lot::RwLock;
-use skep_engine::Seed;
+use skep_engine::gate::{Account, Listing, Reason};
+use skep_engine::ledger::{Combine, Terms};
 use skep_engine::site::{
-    Ban, Change, Client, Factor, FactorId, Group, GroupId, Torrent, TorrentId, User, UserId,
+    Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Torrent, TorrentId,
+    User, UserId,
 };
+use skep_engine::{Seed, Tick};
 use skep_proto::InfoHash;
+
+use self::commons::{Changing, Commons};
+use self::factor_book::FactorBook;
+use self::records::Records;
+use crate::runtime::clock::Clock;
 
 /// Users, groups, torrents, factors, clients and bans, for all workers.
 #[derive(Debug)]
 pub struct Site {
-    users: RwLock<HashMap<UserId, User>>,
-    passkeys: RwLock<HashMap<Box<str>, UserId>>,
-    groups: RwLock<HashMap<GroupId, Group>>,
-    torrents: RwLock<HashMap<TorrentId, Torrent>>,
-    info_hashes: RwLock<HashMap<InfoHash, TorrentId>>,
-    factors: RwLock<HashMap<FactorId, Factor>>,
-    clients: RwLock<Vec<Client>>,
-    bans: RwLock<Vec<Ban>>,
+    users: Records<User>,
+    torrents: Records<Torrent>,
+    factors: FactorBook,
+    commons: Commons,
 }
 
 impl Site {
     /// Makes an empty site, whose tables are seeded by `seed`.
     #[must_use]
-    pub fn new(_seed: &Seed) -> Self {
+    pub fn new(seed: &Seed, clock: &Clock) -> Self {
         Self {
-            users: RwLock::default(),
-            passkeys: RwLock::default(),
-            groups: RwLock::default(),
-            torrents: RwLock::default(),
-            info_hashes: RwLock::default(),
-            factors: RwLock::default(),
-            clients: RwLock::default(),
-            bans: RwLock::default(),
+            users: Records::new(seed),
+            torrents: Records::new(seed),
+            factors: FactorBook::new(seed, clock),
+            commons: Commons::default(),
         }
     }
 
     /// Puts a change in force.
     pub fn apply(&self, change: Change) {
-        match change {
-            Change::PutUser(user) => {
-                let mut passkeys = self.passkeys.write();
-                if let Some(old) = self.users.write().insert(user.id, user.clone()) {
-                    passkeys.remove(&old.passkey);
-                }
-                passkeys.insert(user.passkey, user.id);
-            }
-            Change::RemoveUser(id) => {
-                if let Some(old) = self.users.write().remove(&id) {
-                    self.passkeys.write().remove(&old.passkey);
-                }
-            }
-            Change::PutGroup(group) => drop(self.groups.write().insert(group.id, group)),
-            Change::RemoveGroup(id) => drop(self.groups.write().remove(&id)),
-            Change::PutTorrent(torrent) => {
-                let mut info_hashes = self.info_hashes.write();
-                if let Some(old) = self.torrents.write().insert(torrent.id, torrent.clone()) {
-                    info_hashes.remove(&old.info_hash);
-                }
-                info_hashes.insert(torrent.info_hash, torrent.id);
-            }
-            Change::RemoveTorrent(id) => {
-                if let Some(old) = self.torrents.write().remove(&id) {
-                    self.info_hashes.write().remove(&old.info_hash);
-                }
-            }
-            Change::PutFactor(factor) => drop(self.factors.write().insert(factor.id, factor)),
-            Change::RemoveFactor(id) => drop(self.factors.write().remove(&id)),
-            Change::PutClient(client) => {
-                let mut clients = self.clients.write();
-                clients.retain(|other| other.prefix != client.prefix);
-                clients.push(client);
-            }
-            Change::RemoveClient(prefix) => self.clients.write().retain(|it| it.prefix != prefix),
-            Change::PutBan(ban) => {
-                let mut bans = self.bans.write();
-                let network = (ban.address, ban.prefix_len);
-                bans.retain(|other| (other.address, other.prefix_len) != network);
-                bans.push(ban);
-            }
-            Change::RemoveBan(address, prefix_len) => {
-                let network = (address, prefix_len);
-                self.bans.write().retain(|other| (other.address, other.prefix_len) != network);
-            }
+        self.apply_all([change]);
+    }
+
+    /// Puts changes in force; those of groups, clients and bans together at the end.
+    pub fn apply_all(&self, changes: impl IntoIterator<Item = Change>) {
+        let mut commons = self.commons.begin();
+        for change in changes {
+            self.take(&mut commons, change);
         }
+    }
+
+    /// Puts everything in force that `load` hands over.
+    ///
+    /// # Errors
+    /// That of `load`; what was handed over until then stays.
+    pub fn load<E>(
+        &self,
+        load: impl FnOnce(&mut dyn FnMut(Change)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut commons = self.commons.begin();
+        load(&mut |change| self.take(&mut commons, change))
+    }
+
+    fn take(&self, commons: &mut Changing<'_>, change: Change) {
+        match commons.take(change) {
+            Some(Change::PutUser(user)) => self.users.put(user),
+            Some(Change::RemoveUser(id)) => self.users.remove(id.0),
+            Some(Change::PutTorrent(torrent)) => self.torrents.put(torrent),
+            Some(Change::RemoveTorrent(id)) => self.torrents.remove(id.0),
+            Some(Change::PutFactor(factor)) => self.factors.put(factor),
+            Some(Change::RemoveFactor(id)) => self.factors.remove(id),
+            _ => {}
+        }
+    }
+
+    /// Says how several factors become one; [`Combine::Best`] unless somebody does.
+    pub fn set_combine(&self, combine: Combine) {
+        self.factors.set_combine(combine);
+    }
+
+    /// What traffic of a member is worth around now, for as long as `use_` needs it.
+    ///
+    /// The rules stand in the order of [`Combine::First`]: those for the user in this torrent, for the
+    /// torrent, for its group, for the user, for the group, for everybody. A rule that ended is handed
+    /// in for [`RULE_KEPT_SECS`](skep_engine::site::RULE_KEPT_SECS) more.
+    ///
+    /// # Cost
+    /// No allocation. No lock unless there are factors for torrents or users; then four of them, one
+    /// after the other, for reading. None is held while `use_` runs.
+    pub fn with_terms<R>(
+        &self,
+        member: &Member,
+        now: Tick,
+        use_: impl FnOnce(Terms<'_>) -> R,
+    ) -> R {
+        self.factors.with_terms(member, now, use_)
+    }
+
+    /// How many users there are.
+    #[must_use]
+    pub fn users_count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// How many torrents there are, whatever their state.
+    #[must_use]
+    pub fn torrents_count(&self) -> usize {
+        self.torrents.len()
     }
 
     /// A user by number.
     #[must_use]
     pub fn user(&self, id: UserId) -> Option<User> {
-        self.users.read().get(&id).cloned()
+        self.users.by_number(id.0, User::clone)
     }
 
     /// A user by passkey, found in a time that does not tell how much of the key is right.
     #[must_use]
     pub fn user_by_passkey(&self, passkey: &str) -> Option<User> {
-        let id = *self.passkeys.read().get(passkey)?;
-        self.user(id)
+        self.users.by_key(passkey.as_bytes(), User::clone)
     }
 
     /// A torrent by number.
     #[must_use]
     pub fn torrent(&self, id: TorrentId) -> Option<Torrent> {
-        self.torrents.read().get(&id).cloned()
+        self.torrents.by_number(id.0, Torrent::clone)
     }
 
     /// A torrent by info hash.
     #[must_use]
     pub fn torrent_by_hash(&self, info_hash: &InfoHash) -> Option<Torrent> {
-        let id = *self.info_hashes.read().get(info_hash)?;
-        self.torrent(id)
+        self.torrents.by_key(info_hash.as_bytes(), Torrent::clone)
     }
 
     /// A group by number.
     #[must_use]
     pub fn group(&self, id: GroupId) -> Option<Group> {
-        self.groups.read().get(&id).cloned()
+        self.commons.group(id, Group::clone)
     }
 
     /// A factor by number.
     #[must_use]
     pub fn factor(&self, id: FactorId) -> Option<Factor> {
-        self.factors.read().get(&id).cloned()
+        self.factors.get(id)
     }
 
     /// Calls `visit` with every user, in no particular order and without holding up announces for
     /// more than a part of them.
     pub fn for_each_user(&self, visit: &mut dyn FnMut(&User)) {
-        self.users.read().values().for_each(visit);
+        self.users.for_each(visit);
     }
 
     /// Calls `visit` with every torrent, in the same way.
     pub fn for_each_torrent(&self, visit: &mut dyn FnMut(&Torrent)) {
-        self.torrents.read().values().for_each(visit);
+        self.torrents.for_each(visit);
     }
 
     /// Every group, by number.
     #[must_use]
     pub fn groups(&self) -> Vec<Group> {
-        let mut groups: Vec<_> = self.groups.read().values().cloned().collect();
-        groups.sort_unstable_by_key(|group| group.id);
-        groups
+        self.commons.groups()
     }
 
     /// Calls `visit` with every factor, in no particular order.
     pub fn for_each_factor(&self, visit: &mut dyn FnMut(&Factor)) {
-        self.factors.read().values().for_each(visit);
+        self.factors.for_each(visit);
     }
 
     /// Every rule about clients, by prefix.
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
-        let mut clients = self.clients.read().clone();
-        clients.sort_unstable();
-        clients
+        self.commons.clients()
     }
 
     /// Every ban, by network.
     #[must_use]
     pub fn bans(&self) -> Vec<Ban> {
-        let mut bans = self.bans.read().clone();
-        bans.sort_unstable_by_key(|ban| (ban.address, ban.prefix_len));
-        bans
+        self.commons.bans()
     }
+
+    /// A user as gates see one, by passkey.
+    fn account_by_passkey(&self, passkey: &[u8]) -> Option<Account> {
+        self.users.by_key(passkey, account).map(|account| self.in_group(account))
+    }
+
+    /// A user as gates see one, by number, and the version of derived keys.
+    fn account(&self, id: UserId) -> Option<(Account, u32)> {
+        let (account, version) =
+            self.users.by_number(id.0, |user| (account(user), user.key_version))?;
+        Some((self.in_group(account), version))
+    }
+
+    fn in_group(&self, user: UserPart) -> Account {
+        let UserPart { mut account, slots, peers_max } = user;
+        let of_group = self.commons.group(account.group, |group| {
+            account.may_leech &= group.may_leech;
+            account.of_group = (group.upload, group.download);
+            (group.slots, group.peers_max)
+        });
+        let (group_slots, group_peers_max) = of_group.unwrap_or_default();
+        account.slots = slots.or(group_slots).unwrap_or(u32::MAX);
+        account.peers_max = peers_max.or(group_peers_max).unwrap_or(u32::MAX);
+        account
+    }
+
+    /// A torrent as gates see one.
+    fn listing(&self, info_hash: &InfoHash, reason: &mut Reason) -> Option<Listing> {
+        self.torrents.by_key(info_hash.as_bytes(), |torrent| {
+            if let Some(text) = &torrent.reason {
+                reason.set(text);
+            }
+            Listing {
+                torrent: torrent.id,
+                group: torrent.group,
+                state: torrent.state,
+                owner: torrent.owner,
+                of_torrent: (torrent.upload, torrent.download),
+            }
+        })
+    }
+
+    /// The salt of derived keys of a torrent.
+    fn key_salt(&self, info_hash: &InfoHash) -> Option<u32> {
+        self.torrents.by_key(info_hash.as_bytes(), |torrent| torrent.key_salt)
+    }
+}
+
+/// What the record of a user alone says.
+struct UserPart {
+    account: Account,
+    slots: Option<u32>,
+    peers_max: Option<u32>,
+}
+
+fn account(user: &User) -> UserPart {
+    let account = Account {
+        user: user.id,
+        group: user.group,
+        disabled: user.disabled,
+        may_leech: user.may_leech,
+        hidden: user.hidden,
+        slots: u32::MAX,
+        peers_max: u32::MAX,
+        of_user: (user.upload, user.download),
+        of_group: (Permille::ONE, Permille::ONE),
+    };
+    UserPart { account, slots: user.slots, peers_max: user.peers_max }
 }

@@ -98,6 +98,7 @@ fn other_value(key: &str) -> &'static str {
         ("websocket.message_max_bytes" | "websocket.send_queue_max_bytes", _) => "70000",
         (_, Kind::Integer { max, .. }) if max <= 1800 => "77",
         (_, Kind::Integer { .. }) => "850",
+        ("keys.plain", _) => "false",
         (_, Kind::Bool) => "true",
         (_, Kind::Choice(words)) => words[words.len() - 1],
         (_, Kind::Sockets) => "127.0.0.1:5",
@@ -144,6 +145,7 @@ fn every_option_changes_the_configuration_in_every_way_to_set_it() {
         let value = other_value(option.key);
         let needs: &[&str] = match option.key {
             "mode" | "access.torrents" => &["--access.torrents_file=list"],
+            "compat.chihaya_listen" => &["--compat.chihaya=true"],
             "listen.https" | "listen.tls" => &["--tls.certificate=a", "--tls.key=b"],
             _ => &[],
         };
@@ -236,7 +238,7 @@ skep: 12 problems in the configuration
   secret (file bad.toml): no option has this name; did you mean listen.secret?
   listen.secret (file bad.toml): must be text
   listen.udp = [\"localhost:80\"] (file bad.toml): \"localhost:80\" does not fit: must be a list of addresses such as 192.0.2.1:1337 or [2001:db8::1]:1337, or off alone
-  mode = \"privat\" (file bad.toml): must be one of public, registered
+  mode = \"privat\" (file bad.toml): must be one of public, registered, private
   swarm.peer_ttl_secs = 99999999 (file bad.toml): must be a whole number from 60 to 64800
   environment SKEP__ANNOUNCE__INTERVAL: no option has this name; did you mean SKEP__ANNOUNCE__INTERVAL_SECS?
   log.level = \"loud\" (environment SKEP__LOG__LEVEL): must be one of error, warn, info, debug

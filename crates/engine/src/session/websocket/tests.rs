@@ -6,7 +6,7 @@ use skep_proto::OfferId;
 const HERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn session() -> WebsocketSession {
-    WebsocketSession::new(HERE, Connection(7), Tick(0))
+    WebsocketSession::new(HERE, Credential::default(), Connection(7), Tick(0))
 }
 
 fn torrent(byte: u8) -> InfoHash {
@@ -34,7 +34,7 @@ fn request(torrent: InfoHash, peer_id: PeerId, event: AnnounceEvent) -> Announce
 fn announce(session: &mut WebsocketSession, number: u8, peer_id: u8, event: AnnounceEvent) {
     let policy = Policy::default();
     let request = request(torrent(number), peer(peer_id), event);
-    let (announce, _) = session.announce(&policy, request, 0).unwrap();
+    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap().announce;
     session.announced(&announce, &Announced::default(), 120).unwrap();
 }
 
@@ -57,7 +57,7 @@ fn announce_that_was_not_stored_is_not_owned() {
     let mut session = session();
     let policy = Policy::default();
     let request = request(torrent(1), peer(1), AnnounceEvent::None);
-    let (announce, _) = session.announce(&policy, request, 0).unwrap();
+    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap().announce;
     let refused = Announced { peer_id_in_use: true, ..Announced::default() };
     let error = session.announced(&announce, &refused, 120).unwrap_err();
     assert_eq!(error.text(), "peer_id already in use");
@@ -72,7 +72,7 @@ fn offers_wanted_are_those_that_there_are_and_no_more_than_asked_or_allowed() {
     let mut policy = Policy::default();
     let wanted = |policy: &Policy, num_want, offers, event| {
         let request = AnnounceRequest { num_want, ..request(torrent(1), peer(1), event) };
-        session.announce(policy, request, offers).unwrap().1
+        session.announce(policy, request, offers, &mut Reason::default()).unwrap().offers
     };
     let none = AnnounceEvent::None;
     assert_eq!(wanted(&policy, NumWant::Default, 5, none), 5);

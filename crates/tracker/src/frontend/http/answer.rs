@@ -9,8 +9,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
+use skep_engine::gate::Reason;
 use skep_engine::limits::PEERS_PER_ANSWER_MAX;
-use skep_engine::session::{HttpAnnounce, HttpRefusal, HttpSession, Policy};
+use skep_engine::session::{Credential, HttpAnnounce, HttpRefusal, HttpSession, Policy};
+use skep_engine::site::Member;
 use skep_engine::swarm::{Announced, Counts, Moment, PeerIds, PeerRoom};
 use skep_proto::InfoHash;
 use skep_proto::http::{
@@ -42,8 +44,8 @@ pub(super) enum Next {
     Written(Connection),
     /// It must be made elsewhere.
     Deferred { page: Box<Deferred>, connection: Connection },
-    /// It was written, and from here on a browser at this address speaks WebSocket.
-    Upgraded(IpAddr),
+    /// It was written, and from here on a browser speaks WebSocket.
+    Upgraded(Caller),
 }
 
 impl Next {
@@ -55,6 +57,15 @@ impl Next {
             Self::Upgraded(_) => true,
         }
     }
+}
+
+/// A browser that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::frontend) struct Caller {
+    /// Where it is.
+    pub(in crate::frontend) source: IpAddr,
+    /// What it proves itself with.
+    pub(in crate::frontend) credential: Credential,
 }
 
 /// What a worker needs to answer requests.
@@ -72,6 +83,7 @@ struct Scratch {
     info_hashes: Vec<InfoHash>,
     requests: Vec<Request>,
     counts: Vec<Option<Counts>>,
+    reason: Reason,
 }
 
 impl Answerer {
@@ -83,6 +95,7 @@ impl Answerer {
             info_hashes: Vec::new(),
             requests: Vec::new(),
             counts: Vec::new(),
+            reason: Reason::default(),
         };
         Self { worker, pages, scratch }
     }
@@ -230,7 +243,9 @@ impl Answerer {
         match client.source(&session, head) {
             Ok(source) => {
                 handshake::write_response(out, &accept);
-                Next::Upgraded(source)
+                let wanted = session.policy.rules.wants_passkey();
+                let passkey = wanted.then(|| Target::parse(head.target).passkey()).flatten();
+                Next::Upgraded(Caller { source, credential: Credential::new(passkey) })
             }
             Err(refusal) => {
                 refusal.count(self.counters(client));
@@ -280,12 +295,15 @@ impl Answerer {
         client: Client,
         out: &mut Vec<u8>,
     ) {
-        self.counters(client).request(Action::Announce);
-        let asked =
-            client.source(&session, head).and_then(|source| session.announce(target.query, source));
+        let Self { worker, scratch, .. } = self;
+        let counters = &worker.counters.http[usize::from(client.is_ipv6())];
+        counters.request(Action::Announce);
+        let asked = client
+            .source(&session, head)
+            .and_then(|source| session.announce(target, source, &mut scratch.reason));
         match asked {
             Ok(asked) => self.announced(session, head, client, &asked, out),
-            Err(refusal) => self.refused(session.policy, head, client, refusal, out),
+            Err(refusal) => refused(counters, session.policy, head, refusal, out),
         }
     }
 
@@ -302,6 +320,7 @@ impl Answerer {
         let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
         let mut batch = OneAnnounce {
             request: [Request::Announce(asked.announce)],
+            member: asked.member,
             ipv4: &mut scratch.ipv4[..asked.ipv4_peers * IPV4_BYTES],
             ipv6: &mut scratch.ipv6[..asked.ipv6_peers * IPV6_BYTES],
             peer_ids: asked.peer_ids.then_some(&mut scratch.peer_ids),
@@ -334,7 +353,7 @@ impl Answerer {
     ) -> Next {
         self.counters(client).request(Action::Scrape);
         let connection = Connection::of(head);
-        let read = session.scrape(target.query, &mut self.scratch.info_hashes);
+        let read = session.scrape(target, &mut self.scratch.info_hashes);
         if let Err(refusal) = read {
             self.refused(session.policy, head, client, refusal, out);
             return Next::Written(connection);
@@ -390,16 +409,27 @@ impl Answerer {
         refusal: HttpRefusal<'_>,
         out: &mut Vec<u8>,
     ) {
-        refusal.count(self.counters(client));
-        respond(out, &ResponseHead::text(Status::Ok, head), 40, |out| {
-            write_failure(out, &refusal.failure(&policy.answers));
-        });
+        refused(self.counters(client), policy, head, refusal, out);
     }
+}
+
+fn refused(
+    counters: &TrafficCounters,
+    policy: &Policy,
+    head: &Head<'_>,
+    refusal: HttpRefusal<'_>,
+    out: &mut Vec<u8>,
+) {
+    refusal.count(counters);
+    respond(out, &ResponseHead::text(Status::Ok, head), 40, |out| {
+        write_failure(out, &refusal.failure(&policy.answers));
+    });
 }
 
 /// The only announce of a batch.
 struct OneAnnounce<'a> {
     request: [Request; 1],
+    member: Option<Member>,
     ipv4: &'a mut [u8],
     ipv6: &'a mut [u8],
     peer_ids: Option<&'a mut PeerIds>,
@@ -409,6 +439,10 @@ struct OneAnnounce<'a> {
 impl Batch for OneAnnounce<'_> {
     fn requests(&self) -> &[Request] {
         &self.request
+    }
+
+    fn member(&self, _number: usize) -> Option<Member> {
+        self.member
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {

@@ -4,7 +4,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Door;
-use super::answer::Next;
+use super::answer::{Caller, Next};
 use super::client::Client;
 use super::first::Start;
 use super::stream::Stream;
@@ -60,15 +59,15 @@ enum Outcome {
     Finished,
     /// The answer was the last one, and the client may still be sending.
     Abandoned,
-    /// What follows is WebSocket, with a browser at this address.
-    Upgraded(IpAddr),
+    /// What follows is WebSocket.
+    Upgraded(Caller),
 }
 
 /// A connection that speaks WebSocket from here on.
 pub(super) struct Upgraded {
     pub(super) stream: Stream,
-    /// Where the browser is.
-    pub(super) source: IpAddr,
+    /// Who speaks it.
+    pub(super) caller: Caller,
     /// What it sent already.
     pub(super) input: Vec<u8>,
 }
@@ -105,9 +104,9 @@ pub(super) fn serve(
         // Registered once for all the waiting of this connection.
         let stopped = pin!(door.stopped());
         // Errors of a connection are the network's business; they are counted where they matter.
-        let source = connection.run(next, stopped).await.ok()??;
+        let caller = connection.run(next, stopped).await.ok()??;
         let Connection { stream, input, .. } = connection;
-        Some(Upgraded { stream, source, input })
+        Some(Upgraded { stream, caller, input })
     }
 }
 
@@ -116,7 +115,7 @@ impl Connection<'_> {
         &mut self,
         mut first: Option<Next>,
         mut stopped: Pin<&mut impl Future<Output = ()>>,
-    ) -> io::Result<Option<IpAddr>> {
+    ) -> io::Result<Option<Caller>> {
         loop {
             let outcome = match first.take() {
                 Some(next) => self.finish(next, false).await?,
@@ -138,7 +137,7 @@ impl Connection<'_> {
                     return self.shut_down().await.map(|()| None);
                 }
                 Outcome::Abandoned => return self.linger().await.map(|()| None),
-                Outcome::Upgraded(source) => return Ok(Some(source)),
+                Outcome::Upgraded(caller) => return Ok(Some(caller)),
             }
             // Whoever sent more requests than one waits for those who sent one.
             if !self.input.is_empty() {
@@ -191,9 +190,9 @@ impl Connection<'_> {
         let open = next.stays_open();
         match next {
             Next::Written(_) => self.send(&[]).await?,
-            Next::Upgraded(source) => {
+            Next::Upgraded(caller) => {
                 self.send(&[]).await?;
-                return Ok(Outcome::Upgraded(source));
+                return Ok(Outcome::Upgraded(caller));
             }
             Next::Deferred { page, .. } => {
                 let made = page.make().await;

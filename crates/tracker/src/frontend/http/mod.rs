@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::answer::Answerer;
+pub(super) use self::answer::Caller;
 use self::client::Client;
 use self::connection::Upgraded;
 use self::first::{Look, Start};
@@ -389,9 +390,9 @@ impl Open {
     /// Speaks HTTP, and WebSocket if it comes to that.
     async fn speak(self, stream: Stream, client: Client, start: Start) {
         let upgraded = connection::serve(stream, client, &self.door, start).await;
-        if let Some(Upgraded { stream, source, input }) = upgraded {
+        if let Some(Upgraded { stream, caller, input }) = upgraded {
             // In a task of its own, which is smaller than one that speaks HTTP as well.
-            tokio::task::spawn_local(websocket::serve(stream, self, source, input));
+            tokio::task::spawn_local(websocket::serve(stream, self, caller, input));
         }
     }
 

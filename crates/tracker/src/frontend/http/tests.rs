@@ -58,7 +58,8 @@ impl Setup {
         let (seed, clock) = (Seed::new(1), Clock::start());
         let settings: SwarmSettings = policy::swarm_settings(&config);
         let store = Arc::new(MemoryStore::new(&settings, seed.clone()));
-        let (policy, _) = policy::load(&config, &seed).unwrap();
+        let (policy, _) =
+            policy::load(&config, &seed, &Arc::new(crate::site::Site::new(&seed, &clock))).unwrap();
         let shared = Shared {
             store: store.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
@@ -380,10 +381,14 @@ fn nothing_is_held_for_browsers_that_are_gone() {
         for input in [part, begins] {
             let place = door.places.take(ip, || false).unwrap();
             let open = Open::new(door.clone(), place);
-            websocket::serve(tokio::io::empty(), open, ip, input).await;
+            websocket::serve(tokio::io::empty(), open, caller(ip), input).await;
             assert_eq!(door.hub.held_bytes(), 0);
         }
     });
+}
+
+fn caller(source: IpAddr) -> Caller {
+    Caller { source, credential: skep_engine::session::Credential::default() }
 }
 
 #[test]
@@ -397,7 +402,7 @@ fn browser_that_closes_and_takes_nothing_does_not_stay() {
         let open = Open::new(door.clone(), place);
         // A masked frame that closes.
         let closes = b"\x88\x80\0\0\0\0".to_vec();
-        let served = tokio::task::spawn_local(websocket::serve(Stuck, open, ip, closes));
+        let served = tokio::task::spawn_local(websocket::serve(Stuck, open, caller(ip), closes));
         tokio::task::spawn_local(websocket::tend(door.clone()));
         while door.counters.websocket_connections.get() == 0 {
             tokio::task::yield_now().await;

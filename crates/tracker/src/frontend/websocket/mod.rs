@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::hub::Outgoing;
 use self::socket::Socket;
-use super::http::{Door, Open};
+use super::http::{Caller, Door, Open};
 
 pub use self::exchange::{Exchange, Mailbox};
 pub(super) use self::hub::Hub;
@@ -33,14 +33,15 @@ const TENDING_STEPS: u32 = 20;
 
 /// Serves a browser from its upgrade on, which was answered, until it is gone. `input` came behind
 /// the upgrade.
-pub(super) async fn serve<S>(mut stream: S, open: Open, source: std::net::IpAddr, input: Vec<u8>)
+pub(super) async fn serve<S>(mut stream: S, open: Open, caller: Caller, input: Vec<u8>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let door = &open.door;
     let now = door.shared.clock.now();
+    let Caller { source, credential } = caller;
     let entered = door.hub.enter(|connection| {
-        Socket::new(WebsocketSession::new(source, connection, now), input, now)
+        Socket::new(WebsocketSession::new(source, credential, connection, now), input, now)
     });
     if let Some(socket) = entered {
         if door.shared.shutdown.requested() {

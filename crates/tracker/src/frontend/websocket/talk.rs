@@ -4,7 +4,11 @@
 
 use skep_engine::Tick;
 use skep_engine::counters::{Action, Cut, TrafficCounters};
-use skep_engine::session::{Offered, Policy, WebsocketRefusal, WebsocketSession};
+use skep_engine::gate::Reason;
+use skep_engine::session::{
+    Offered, Policy, WebsocketAnnounce, WebsocketRefusal, WebsocketSession,
+};
+use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announced, Connection, Counts, Moment, PeerRoom, WEBRTC_BYTES, WebrtcPeer, webrtc_peers,
 };
@@ -25,6 +29,7 @@ pub(in crate::frontend) struct Scratch {
     info_hashes: Vec<InfoHash>,
     requests: Vec<Request>,
     counts: Vec<Counts>,
+    reason: Reason,
 }
 
 impl Default for Scratch {
@@ -34,6 +39,7 @@ impl Default for Scratch {
             info_hashes: Vec::new(),
             requests: Vec::new(),
             counts: Vec::new(),
+            reason: Reason::default(),
         }
     }
 }
@@ -103,20 +109,31 @@ impl<'a> Speaking<'a> {
 
     fn announce(&mut self, announce: &Announce<'_>) {
         self.counters().request(Action::Announce);
-        if let Err(refusal) = self.announced(announce) {
+        let scratch = &mut *self.door.talk_room.borrow_mut();
+        let Scratch { peers, reason, .. } = scratch;
+        if let Err(refusal) = self.announced(announce, peers, reason) {
             refusal.count(self.counters());
             self.fail(Wanted::Announce, Some(&announce.request.info_hash), refusal.text());
         }
     }
 
-    fn announced(&mut self, announce: &Announce<'_>) -> Result<(), WebsocketRefusal<'a>> {
+    fn announced<'r>(
+        &mut self,
+        announce: &Announce<'_>,
+        peers: &mut [u8],
+        reason: &'r mut Reason,
+    ) -> Result<(), WebsocketRefusal<'r>>
+    where
+        'a: 'r,
+    {
         let Self { door, policy, now, .. } = *self;
         let offers = announce.offers.as_slice();
-        let (asked, wanted) = self.session.announce(policy, announce.request, offers.len())?;
-        let scratch = &mut *door.talk_room.borrow_mut();
+        let asked = self.session.announce(policy, announce.request, offers.len(), reason)?;
+        let WebsocketAnnounce { announce: asked, member, offers: wanted } = asked;
         let mut batch = One {
             request: [Request::Announce(asked)],
-            peers: &mut scratch.peers[..wanted * WEBRTC_BYTES],
+            member,
+            peers: &mut peers[..wanted * WEBRTC_BYTES],
             answer: None,
         };
         door.submit(now, &mut batch);
@@ -125,7 +142,7 @@ impl<'a> Speaking<'a> {
         let interval_secs = policy.websocket_interval_secs(&said, delay_secs);
         self.session.announced(&asked, &said, interval_secs)?;
         self.tell(&said, announce.request.info_hash, interval_secs);
-        let peers = &scratch.peers[..said.webrtc_bytes];
+        let peers = &peers[..said.webrtc_bytes];
         for (peer, offer) in webrtc_peers(peers).zip(offers) {
             self.offer(&announce.request.info_hash, &announce.request.peer_id, offer, &peer);
         }
@@ -171,7 +188,7 @@ impl<'a> Speaking<'a> {
         }
         let connection = self.session.connection();
         let request = Request::Relay { info_hash, from: peer_id, connection, to: to_peer_id };
-        let mut batch = One { request: [request], peers: &mut [], answer: None };
+        let mut batch = One { request: [request], member: None, peers: &mut [], answer: None };
         door.submit(now, &mut batch);
         let sent = match batch.answer {
             Some(Answer::Relayed(Some(to))) => self.send(to, None, |out| {
@@ -204,6 +221,10 @@ impl<'a> Speaking<'a> {
         let Scratch { info_hashes: asked, requests, counts, .. } = scratch;
         asked.clear();
         asked.extend(info_hashes);
+        if let Err(refusal) = self.session.admit_scrape(policy, asked.first()) {
+            refusal.count(self.counters());
+            return self.fail(Wanted::Scrape, None, refusal.text());
+        }
         requests.clear();
         requests.extend(asked.iter().map(|info_hash| Request::WebrtcScrape(*info_hash)));
         counts.clear();
@@ -239,7 +260,7 @@ impl Door {
         for &(info_hash, peer_id) in session.torrents() {
             let connection = session.connection();
             let request = [Request::Leave { info_hash, peer_id, connection }];
-            self.submit(now, &mut One { request, peers: &mut [], answer: None });
+            self.submit(now, &mut One { request, member: None, peers: &mut [], answer: None });
         }
     }
 
@@ -253,6 +274,7 @@ impl Door {
 /// One request.
 struct One<'a> {
     request: [Request; 1],
+    member: Option<Member>,
     peers: &'a mut [u8],
     answer: Option<Answer>,
 }
@@ -260,6 +282,10 @@ struct One<'a> {
 impl Batch for One<'_> {
     fn requests(&self) -> &[Request] {
         &self.request
+    }
+
+    fn member(&self, _number: usize) -> Option<Member> {
+        self.member
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {

@@ -57,6 +57,16 @@ fn chihaya_file_of_2014_is_understood() {
 }
 
 #[test]
+fn private_chihaya_file_makes_a_private_tracker() {
+    let bench = Bench::new();
+    bench.write("config.json", &CHIHAYA.replace("_enabled\": false", "_enabled\": true"));
+    let run = bench.skep(&["check", "-config", "config.json"], &[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let line = "mode = \"private\"  # file config.json, key private_enabled\n";
+    assert!(run.stdout.contains(line), "{}", run.stdout);
+}
+
+#[test]
 fn chihaya_file_that_cannot_be_served_says_why() {
     let bench = Bench::new();
     bench.write(

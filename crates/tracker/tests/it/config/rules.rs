@@ -20,8 +20,8 @@ fn contradictions_are_problems() {
             "announce.interval_max_secs = 1799 (flag --announce.interval_max_secs): must be 0 or at least announce.interval_secs = 1800 (default)",
         ),
         (
-            &["--mode=registered"],
-            "access.torrents_file = \"\" (default): must name a file for mode = \"registered\" (flag --mode)",
+            &["--mode=private", "--keys.plain=false"],
+            "keys.plain = false (flag --keys.plain): must be true, or keys.site_key or keys.xbt_private_key must be set",
         ),
         (
             &["--mode=registered", "--access.torrents=deny", "--access.torrents_file=a"],
