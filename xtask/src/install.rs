@@ -1,5 +1,5 @@
 //! Installs what the tests need on a Debian machine: BitTorrent clients, a browser, reverse proxies,
-//! valgrind and a compiler for libFuzzer.
+//! database servers, valgrind and a compiler for libFuzzer.
 //!
 //! What is already there is left alone, so a second run costs a few process starts. Other systems
 //! get a list of what is missing and install it by their own means.
@@ -30,7 +30,15 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
     ("caddy", "caddy"),
+    ("setpriv", "util-linux"),
+    ("ps", "procps"),
+    ("psql", "postgresql-client"),
+    ("mariadb", "mariadb-client"),
+    ("mariadbd", "mariadb-server"),
 ];
+
+/// Where Debian keeps PostgreSQL, a folder for each version: its server is in no path.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
 
 /// Debian's own Python: its `venv` module comes from a Debian package, other Pythons' does not.
 const PYTHON: &str = "/usr/bin/python3";
@@ -54,6 +62,9 @@ pub(crate) fn run() -> Result<()> {
         .collect();
     if !shell::succeeds(shell::program(PYTHON).args(["-c", "import ensurepip"])) {
         missing.push("python3-venv");
+    }
+    if !has_postgresql() {
+        missing.push("postgresql");
     }
     packages(&missing)?;
     libtorrent()?;
@@ -143,6 +154,12 @@ fn webtorrent() -> Result<()> {
     let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
     shell::run(shell::program("npm").arg("ci").args(flags).current_dir(&home))?;
     fs::write(done, locked).context("note what npm installed")
+}
+
+/// Whether a version of PostgreSQL is there with its server.
+fn has_postgresql() -> bool {
+    let versions = fs::read_dir(POSTGRESQL).into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
 /// Whether a program is found; Debian users have no `sbin` in their path, yet it is there.

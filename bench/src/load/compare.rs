@@ -27,6 +27,7 @@ use crate::load::scenario::{
     WS_PEERS_A_TORRENT, WS_WINDOW, names,
 };
 use crate::load::server::{Server, free_port, on_core};
+use crate::load::site::DataDir;
 use crate::load::table::{self, DISTURBED_CORES_MIN, Row};
 use crate::load::tls::Handshake;
 use crate::load::udp::{self, Mix, UdpLoad};
@@ -173,6 +174,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) window: usize,
     /// What was counted while filling and is not part of any figures yet.
     pub(crate) fill: Counts,
+    /// The folder of a private tracker.
+    pub(crate) _data: Option<DataDir>,
 }
 
 /// Trackers that are measured in turn.
@@ -295,9 +298,15 @@ impl Comparison {
         population: &'a Population,
     ) -> Result<Runner<'a>> {
         let port = self.port_for(tracker)?;
-        let line = tracker.line(port, 1, answered_peers);
+        let mut line = tracker.line(port, 1, answered_peers);
+        let mut data = None;
+        if let Some(users) = tracker.users() {
+            let folder = DataDir::filled(&port.to_string(), population.torrents, users)?;
+            line = line.replace("{data}", &folder.path().display().to_string());
+            data = Some(folder);
+        }
         let server = Server::start(&line, self.cores.first().copied())?;
-        Ok(self.runner(tracker, server, port, population))
+        Ok(Runner { _data: data, ..self.runner(tracker, server, port, population) })
     }
 
     pub(crate) fn runner<'a>(
@@ -316,6 +325,7 @@ impl Comparison {
             generators: self.cores.last().copied().into_iter().collect(),
             window: WINDOW,
             fill: Counts::default(),
+            _data: None,
         }
     }
 

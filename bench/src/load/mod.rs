@@ -23,6 +23,7 @@ mod population;
 mod process;
 mod scenario;
 mod server;
+mod site;
 mod source;
 mod system;
 mod table;
@@ -92,6 +93,8 @@ compare: trackers in turn, server and generator each on a core of its own
                             the first is held against the others
   --udp-tracker=, --http-tracker=
                             the same for one that answers only one of them
+  --private-tracker=        the same for one that knows its users, with {data} for a folder with a
+                            storage that knows them
   --small-tracker=          the same for one that cannot hold a million torrents
   --memory-tracker=         the same for one of which only the memory is measured
   --https-tracker=, --ws-tracker=

@@ -110,6 +110,7 @@ fn port_offset(torrent: u32) -> u32 {
 /// All peers, sorted by where they come from and otherwise in random order.
 pub(crate) struct Population {
     pub(crate) sources: Sources,
+    pub(crate) torrents: u32,
     pub(crate) lists: Vec<Vec<Peer>>,
 }
 
@@ -145,7 +146,7 @@ impl Population {
         for list in &mut lists {
             shuffle(list, &mut seed);
         }
-        Ok(Self { sources, lists })
+        Ok(Self { sources, torrents, lists })
     }
 
     /// How many peers there are.

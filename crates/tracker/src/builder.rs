@@ -13,6 +13,7 @@ use skep_net::memory::join_freed_blocks_at_once;
 use skep_store::driver::Driver;
 use skep_store::driver::registry::DRIVERS;
 
+use crate::accounts::DeltaSink;
 use crate::cli::{self, Command};
 use crate::config::{self, Config, Loaded, Sources, render};
 use crate::{policy, serve, tls};
@@ -46,6 +47,8 @@ pub struct Extras {
     pub drivers: Vec<Arc<dyn Driver>>,
     /// Gates, asked after those of every build.
     pub gates: OwnGates,
+    /// Where deltas go, where that is not the journal.
+    pub sink: Option<Arc<dyn DeltaSink>>,
 }
 
 /// Why a program cannot be put together.
@@ -112,7 +115,7 @@ impl Builder {
             }
             names.push(name);
         }
-        Ok(Extras { drivers, gates: OwnGates::new(gates) })
+        Ok(Extras { drivers, gates: OwnGates::new(gates), sink: None })
     }
 
     /// Does what the command line says, and returns the exit code for it.

@@ -11,6 +11,7 @@ pub use skep_engine::site::{
     TorrentState, User,
 };
 pub use skep_proto::{InfoHash, PeerId};
+pub use skep_store::driver::registry::{DRIVERS, Make, find};
 pub use skep_store::driver::{
     Batch, Conn, Driver, DriverError, DriverSettings, Passage, Record, Totals,
 };

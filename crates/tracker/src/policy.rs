@@ -12,6 +12,7 @@ use skep_engine::gate::{
     AddressRanges, ClientPrefixes, ListedTorrent, Membership, OwnGates, Rules,
     TorrentAccess as EngineAccess, TorrentList,
 };
+use skep_engine::ledger::{self, LedgerSettings};
 use skep_engine::limits::PEER_TTL_SECS_MAX;
 use skep_engine::session::{
     AnswerSettings, ExternalAddresses, Policy, Proxies, ScrapeSettings, Stretch, WebsocketSettings,
@@ -20,7 +21,8 @@ use skep_engine::swarm::{PrivatePeers as EnginePrivatePeers, SwarmSettings};
 use skep_store::{Entry, ListError, open_list};
 
 use crate::config::{
-    Config, IpOverride, Mode, PortZero, PrivatePeers, TorrentAccess, UnknownScrape,
+    Combine, Config, FirstAnnounce, IpOverride, Mode, ParallelTime, PortZero, PrivatePeers,
+    TorrentAccess, UnknownScrape,
 };
 use crate::site::{Gatekeeper, KeyRing, Site};
 
@@ -85,6 +87,38 @@ pub fn load(
         proxies,
     };
     Ok((policy, sizes))
+}
+
+/// How accounts are kept, for as many ledgers.
+#[must_use]
+pub fn ledger_settings(config: &Config, ledgers: u32) -> LedgerSettings {
+    let accounts = &config.accounts;
+    LedgerSettings {
+        peer_ttl_secs: config.swarm.peer_ttl_secs,
+        baseline_ttl_secs: accounts.baseline_ttl_secs,
+        gap_max_secs: accounts.gap_max_secs,
+        duplicate_secs: accounts.duplicate_secs,
+        line_bytes_per_sec_max: accounts.line_bytes_per_sec_max,
+        sessions_max: u64::from(accounts.sessions_max.div_ceil(ledgers)),
+        first_announce: match accounts.first_announce {
+            FirstAnnounce::Baseline => ledger::FirstAnnounce::Baseline,
+            FirstAnnounce::Credit => ledger::FirstAnnounce::Credit,
+        },
+        parallel_time: match accounts.parallel_time {
+            ParallelTime::Once => ledger::ParallelTime::Once,
+            ParallelTime::Each => ledger::ParallelTime::Each,
+        },
+    }
+}
+
+/// How several factors become one.
+#[must_use]
+pub const fn combine(config: &Config) -> ledger::Combine {
+    match config.accounts.combine {
+        Combine::Best => ledger::Combine::Best,
+        Combine::Product => ledger::Combine::Product,
+        Combine::First => ledger::Combine::First,
+    }
 }
 
 /// The site, unless everybody and everything is served.

@@ -1,13 +1,17 @@
-//! The one way to the swarms, and the only place where a lock guards them.
+//! The one way to the swarms and ledgers, and the only place where a lock guards them.
 //!
 //! Front ends hand in batches of decoded requests and get each answer by callback. No rule, no
 //! transport and no socket is known here.
+
+mod members;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use skep_engine::gate::Refusal;
+use skep_engine::ledger::{LedgerTally, SessionState};
 use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, STEPS_AHEAD, Shard,
@@ -16,6 +20,9 @@ use skep_engine::swarm::{
 use skep_engine::{Seed, Tick};
 use skep_net::memory::fetch_ahead;
 use skep_proto::{InfoHash, PeerId};
+
+use self::members::{Asked, Keeping, Kept};
+use crate::accounts::Ledgers;
 
 /// What a front end wants of one swarm.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +81,11 @@ impl Request {
 pub enum Answer {
     /// To an announce; the peers were written to the room of the request.
     Announced(Announced),
+    /// The same, to an announce of a member whose record must be on the disk before anybody hears of
+    /// it. The position of the record.
+    Promised(Announced, u64),
+    /// To an announce that an account does not allow, or that cannot be recorded; it left no trace.
+    Refused(Refusal<'static>),
     /// To a scrape of either kind; `None` if nobody knows the torrent.
     Scraped(Option<Counts>),
     /// To a farewell, whether or not there was somebody to remove.
@@ -91,6 +103,11 @@ pub trait Batch {
     /// Who makes an announce, where users are known.
     fn member(&self, number: usize) -> Option<Member> {
         let _ = number;
+        None
+    }
+
+    /// The client's counter of bytes that it threw away, if it tells.
+    fn corrupt_bytes(&self, _number: usize) -> Option<u64> {
         None
     }
 
@@ -122,6 +139,11 @@ pub trait PeerStore: Send + Sync + 'static {
 
     /// What is held in all.
     fn tally(&self) -> Tally;
+
+    /// What the ledgers hold and did; nothing where no accounts are kept.
+    fn accounts_tally(&self) -> LedgerTally {
+        LedgerTally::default()
+    }
 
     /// Calls `visit` with every torrent. No announce waits for more than one shard of it.
     fn for_each(&self, visit: &mut VisitTorrent<'_>);
@@ -173,23 +195,35 @@ pub struct MemoryStore {
     large: AtomicBool,
     /// Written only by who waits.
     lock_waits: AtomicU64,
+    /// Nothing where no users are known.
+    accounts: Option<Box<Keeping>>,
 }
 
 /// A shard on cache lines of its own: workers in neighbouring shards do not disturb each other.
 #[repr(align(128))]
-struct Aligned(Mutex<Shard>);
+struct Aligned(Mutex<Kept>);
 
 impl MemoryStore {
     /// Makes an empty store.
     #[must_use]
     pub fn new(settings: &SwarmSettings, seed: Seed) -> Self {
+        Self::with_ledgers(settings, seed, None)
+    }
+
+    /// Makes an empty store that keeps accounts of members, if any are to be kept.
+    #[must_use]
+    pub fn with_ledgers(settings: &SwarmSettings, seed: Seed, ledgers: Option<Ledgers>) -> Self {
         let totals = Arc::<Totals>::default();
-        let shard = || Shard::sharing(settings.clone(), seed.clone(), totals.clone());
+        let kept = || {
+            let swarms = Shard::sharing(settings.clone(), seed.clone(), totals.clone());
+            Kept::new(swarms, ledgers.as_ref(), &seed)
+        };
         Self {
-            shards: (0..SHARDS).map(|_| Aligned(Mutex::new(shard()))).collect(),
+            shards: (0..SHARDS).map(|_| Aligned(Mutex::new(kept()))).collect(),
             totals: totals.clone(),
             large: AtomicBool::new(false),
             lock_waits: AtomicU64::new(0),
+            accounts: ledgers.map(|ledgers| Box::new(Keeping::new(ledgers))),
             seed,
         }
     }
@@ -200,7 +234,29 @@ impl MemoryStore {
         self.lock_waits.load(Ordering::Relaxed)
     }
 
-    fn lock(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    /// Takes up a session that was remembered, last heard of so many seconds ago. The latest states
+    /// come first: `false` if the session is here already, or if there is no room for it.
+    pub fn restore(
+        &self,
+        info_hash: &InfoHash,
+        state: &SessionState,
+        silent_secs: u32,
+        now: Tick,
+    ) -> bool {
+        let Some(keeping) = &self.accounts else { return false };
+        let mut kept = self.lock(self.seed.hash(info_hash.as_bytes()));
+        kept.restore(keeping, state, silent_secs, now)
+    }
+
+    /// Calls `visit` with every session and for how many seconds it has been silent. No announce waits
+    /// for more than one shard of it.
+    pub fn for_each_session(&self, visit: &mut dyn FnMut(SessionState, u32)) {
+        for shard in &self.shards {
+            shard.0.lock().for_each_session(visit);
+        }
+    }
+
+    fn lock(&self, hash: u64) -> MutexGuard<'_, Kept> {
         let shard = &self.shards[shard_number(hash)].0;
         shard.try_lock().unwrap_or_else(|| {
             self.lock_waits.fetch_add(1, Ordering::Relaxed);
@@ -211,25 +267,37 @@ impl MemoryStore {
     fn carry_out(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch, number: usize, hash: u64) {
         let answer = match batch.requests()[number] {
             Request::Announce(announce) => {
-                let room = batch.room(number);
-                let announced = self.lock(hash).announce_hashed(hash, moment, &announce, room);
-                Answer::Announced(announced)
+                let keeping = self.accounts.as_deref();
+                match keeping.and_then(|keeping| Some((keeping, batch.member(number)?))) {
+                    Some((keeping, member)) => {
+                        let corrupt_bytes = batch.corrupt_bytes(number);
+                        let asked = Asked { announce: &announce, member, corrupt_bytes, hash };
+                        let room = batch.room(number);
+                        self.lock(hash).announce(keeping, moment, &asked, room)
+                    }
+                    None => {
+                        let room = batch.room(number);
+                        let mut kept = self.lock(hash);
+                        let announced = kept.swarms.announce_hashed(hash, moment, &announce, room);
+                        Answer::Announced(announced)
+                    }
+                }
             }
             Request::Scrape(info_hash) => {
-                Answer::Scraped(self.lock(hash).scrape_hashed(hash, &info_hash))
+                Answer::Scraped(self.lock(hash).swarms.scrape_hashed(hash, &info_hash))
             }
             Request::WebrtcScrape(info_hash) => {
-                Answer::Scraped(self.lock(hash).webrtc_scrape_hashed(hash, &info_hash))
+                Answer::Scraped(self.lock(hash).swarms.webrtc_scrape_hashed(hash, &info_hash))
             }
             Request::Leave { info_hash, peer_id, connection } => {
                 let peer = WebrtcPeer { peer_id, connection };
-                self.lock(hash).leave_hashed(hash, moment.now, &info_hash, &peer);
+                self.lock(hash).swarms.leave_hashed(hash, moment.now, &info_hash, &peer);
                 Answer::Left
             }
             Request::Relay { info_hash, from, connection, to } => {
                 let from = WebrtcPeer { peer_id: from, connection };
-                let mut shard = self.lock(hash);
-                Answer::Relayed(shard.relay_hashed(hash, moment.now, &info_hash, &from, &to))
+                let mut kept = self.lock(hash);
+                Answer::Relayed(kept.swarms.relay_hashed(hash, moment.now, &info_hash, &from, &to))
             }
         };
         batch.complete(number, answer);
@@ -254,7 +322,7 @@ impl MemoryStore {
                 // Whoever holds the shard fetches for itself.
                 let shard = self.shards[shard_number(hash)].0.try_lock();
                 let announce = requests[number].announce();
-                if !shard.is_some_and(|shard| shard.ahead(step, hash, announce, fetch_ahead)) {
+                if !shard.is_some_and(|kept| kept.swarms.ahead(step, hash, announce, fetch_ahead)) {
                     open &= !(1 << number);
                 }
             }
@@ -289,7 +357,7 @@ impl PeerStore for MemoryStore {
 
     fn configure(&self, settings: &SwarmSettings) {
         for shard in &self.shards {
-            shard.0.lock().configure(settings);
+            shard.0.lock().swarms.configure(settings);
         }
     }
 
@@ -299,38 +367,45 @@ impl PeerStore for MemoryStore {
 
     fn tally(&self) -> Tally {
         self.shards.iter().fold(Tally::default(), |mut sum, shard| {
-            sum.absorb(shard.0.lock().tally());
+            sum.absorb(shard.0.lock().swarms.tally());
+            sum
+        })
+    }
+
+    fn accounts_tally(&self) -> LedgerTally {
+        self.shards.iter().fold(LedgerTally::default(), |mut sum, shard| {
+            sum.absorb(&shard.0.lock().tally());
             sum
         })
     }
 
     fn for_each(&self, visit: &mut VisitTorrent<'_>) {
         for shard in &self.shards {
-            shard.0.lock().for_each(&mut *visit);
+            shard.0.lock().swarms.for_each(&mut *visit);
         }
     }
 
     fn for_each_peer(&self, visit: &mut VisitPeer<'_>) {
         for shard in &self.shards {
-            shard.0.lock().for_each_peer(&mut *visit);
+            shard.0.lock().swarms.for_each_peer(&mut *visit);
         }
     }
 
     fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
         let hash = self.seed.hash(info_hash.as_bytes());
-        self.lock(hash).look_hashed(hash, info_hash, visit)
+        self.lock(hash).swarms.look_hashed(hash, info_hash, visit)
     }
 
     fn remove(&self, info_hash: &InfoHash) -> bool {
         let hash = self.seed.hash(info_hash.as_bytes());
-        self.lock(hash).remove_hashed(hash, info_hash)
+        self.lock(hash).swarms.remove_hashed(hash, info_hash)
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {
         for shard in &self.shards {
             let mut from = Some(u32::MAX);
             while let Some(start) = from {
-                from = shard.0.lock().retain(start, STEP, keep);
+                from = shard.0.lock().swarms.retain(start, STEP, keep);
             }
         }
     }
@@ -341,9 +416,16 @@ impl PeerStore for MemoryStore {
 
     fn sweep_piece(&self, piece: usize, now: Tick) {
         // The lock is given up after every step, so that no announce waits for the whole shard.
-        while self.shards[piece].0.lock().sweep(now, STEP) == Swept::More {
+        let shard = &self.shards[piece].0;
+        while shard.lock().swarms.sweep(now, STEP) == Swept::More {
             std::thread::sleep(SWEEP_PAUSE);
         }
-        self.large.store(self.shards[piece].0.lock().is_large(), Ordering::Relaxed);
+        self.large.store(shard.lock().swarms.is_large(), Ordering::Relaxed);
+        if let Some(keeping) = &self.accounts {
+            let mut ends = Vec::new();
+            while shard.lock().sweep(keeping, now, STEP, &mut ends) == Swept::More {
+                std::thread::sleep(SWEEP_PAUSE);
+            }
+        }
     }
 }

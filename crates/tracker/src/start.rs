@@ -14,10 +14,12 @@ use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::{OwnGates, RateTable};
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use crate::accounts::{Late, LateThread, Ledgers};
 use crate::admin::{self, AdminState};
 #[cfg(unix)]
 use crate::bind::unix::{UnixBindError, UnixSocket};
@@ -175,13 +177,21 @@ pub fn start_with(
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let ledgers = extras.sink.map(|sink| Ledgers {
+        site: known.clone(),
+        sink,
+        settings: LedgerSettings::default(),
+    });
+    let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
+    let swarm_settings = policy::swarm_settings(&config);
     let store: Arc<dyn PeerStore> =
-        Arc::new(MemoryStore::new(&policy::swarm_settings(&config), seed.clone()));
+        Arc::new(MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers));
     let books = books(&config, &known)?;
     let gauges = gauges(extras.gates, sizes, &clock);
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
+        late,
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -219,6 +229,7 @@ pub fn start_with(
     parts.spawn_admin(sockets.admin, &admin)?;
     parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
+    parts.spawn_late(late_thread)?;
     let workers = parts.workers;
     Ok(Running {
         bound,
@@ -403,6 +414,15 @@ impl Parts<'_> {
         let (shutdown, of_lists) = (self.shared.shutdown.clone(), reloader.clone());
         self.spawn("skep-reload".to_owned(), move || {
             keeper::keep_lists(&of_lists, &shutdown);
+            Ok(())
+        })
+    }
+
+    fn spawn_late(&mut self, thread: Option<LateThread>) -> Result<(), StartError> {
+        let Some(thread) = thread else { return Ok(()) };
+        let shutdown = self.shared.shutdown.clone();
+        self.spawn("skep-late".to_owned(), move || {
+            thread.run(&shutdown);
             Ok(())
         })
     }

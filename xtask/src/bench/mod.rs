@@ -31,6 +31,9 @@ const SWEEPING: &str = "--swarm.sweep_interval_secs=10";
 /// Added for WebSocket: all connections come from few addresses.
 const WS_FLAGS: &str = "--http.connections_per_address_max=0 --websocket.messages_per_sec_max=0";
 
+/// Added for a private tracker with the embedded storage.
+const PRIVATE: &str = "--mode=private --storage.data_dir={data}";
+
 /// Instead of a port for both protocols where only TLS is measured.
 const HTTPS_FLAGS: &str = "--listen.udp=off --listen.http=off --listen.https=127.0.0.1:{port}";
 
@@ -105,6 +108,7 @@ pub(crate) fn smoke() -> Result<()> {
     let arguments = [
         format!("--port={PORT}"),
         format!("--tracker=skep={skep}"),
+        format!("--private-tracker=skep, private={skep} {PRIVATE}"),
         format!("--ws-tracker=skep={skep} {WS_FLAGS}"),
         format!("--https-tracker=skep={skep} {}", https_flags()?),
     ];
@@ -128,6 +132,7 @@ fn full(bounds: Bounds) -> Result<()> {
         format!("--only={only}"),
         format!("--tracker=skep={skep}"),
         format!("--memory-tracker=skep, without peer ids={skep} {WITHOUT_PEER_IDS}"),
+        format!("--private-tracker=skep, private={skep} {PRIVATE}"),
         format!("--aging-tracker=skep={bench} skep {SKEP_FLAGS} {SWEEPING}"),
         format!("--ws-tracker=skep={skep} {WS_FLAGS}"),
         format!("--https-tracker=skep={skep} {}", https_flags()?),

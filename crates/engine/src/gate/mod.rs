@@ -20,6 +20,7 @@ pub use own::{OWN_GATES_MAX, OwnGate, OwnGates};
 pub use rate::RateTable;
 pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 
 use skep_proto::InfoHash;
@@ -82,6 +83,12 @@ pub enum Refusal<'a> {
         /// The whole text for the client, the site's reason included.
         text: &'a str,
     },
+    /// The user downloads as many torrents as the user may at once.
+    NoSlotFree,
+    /// The user has as many sessions in the torrent as the user may.
+    TooManyClients,
+    /// What the announce counts for could not be written down.
+    NotRecorded,
     /// A gate of the operator's own program says no.
     Own {
         /// Which of them.
@@ -93,7 +100,7 @@ pub enum Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// Labels of all refusals but those of gates of one's own, in the order of [`Refusal::index`].
-    pub const LABELS: [&'static str; 11] = [
+    pub const LABELS: [&'static str; 14] = [
         "invalid_ip",
         "address_denied",
         "client_not_allowed",
@@ -105,6 +112,9 @@ impl<'a> Refusal<'a> {
         "leeching_not_allowed",
         "pending_torrent",
         "deleted_torrent",
+        "no_slot_free",
+        "too_many_clients",
+        "not_recorded",
     ];
 
     /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
@@ -125,6 +135,9 @@ impl<'a> Refusal<'a> {
             Self::MayNotLeech => 8,
             Self::Pending => 9,
             Self::Deleted { .. } => 10,
+            Self::NoSlotFree => 11,
+            Self::TooManyClients => 12,
+            Self::NotRecorded => 13,
             Self::Own { number, .. } => Self::LABELS.len() + number,
         }
     }
@@ -143,6 +156,9 @@ impl<'a> Refusal<'a> {
             Self::AccountDisabled => "Your account is disabled",
             Self::MayNotLeech => "Your account may not download",
             Self::Pending => "Torrent is not approved yet",
+            Self::NoSlotFree => "All your download slots are in use",
+            Self::TooManyClients => "You have too many clients on this torrent",
+            Self::NotRecorded => "Not recorded, try again",
             Self::Own { text, .. } => text,
         }
     }
@@ -150,14 +166,17 @@ impl<'a> Refusal<'a> {
     /// Whether asking again is useless, so that clients may be told to stop (BEP 31).
     #[must_use]
     pub const fn is_final(self) -> bool {
-        let comes_again = matches!(self, Self::InvalidIp | Self::InvalidPort | Self::Own { .. });
+        let comes_again = matches!(
+            self,
+            Self::InvalidIp | Self::InvalidPort | Self::NotRecorded | Self::Own { .. }
+        );
         !comes_again && !self.is_passing()
     }
 
     /// Whether asking again helps some day, and not soon.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::MayNotLeech | Self::Pending)
+        matches!(self, Self::MayNotLeech | Self::Pending | Self::NoSlotFree | Self::TooManyClients)
     }
 }
 
@@ -219,6 +238,13 @@ pub const GATES: &[Gate] = &[
         refusals: &["port_not_allowed"],
         check: port::check,
         check_member: port::check_member,
+    },
+    Gate {
+        name: "account",
+        doc: "Counts what a user downloads at once and the user's clients on the torrent, and writes down what must not be lost, where accounts are kept. Decided with the swarm.",
+        refusals: &["no_slot_free", "too_many_clients", "not_recorded"],
+        check: passes,
+        check_member: |_, _| Ok(()),
     },
 ];
 
@@ -287,6 +313,13 @@ impl Rules {
     #[must_use]
     pub fn registers(&self, info_hash: &InfoHash) -> bool {
         self.access == TorrentAccess::Listed && self.serves(info_hash)
+    }
+
+    /// What people call a torrent, as a list or the site says.
+    #[must_use]
+    pub fn name(&self, info_hash: &InfoHash) -> Option<Cow<'_, str>> {
+        let listed = self.torrents.name(info_hash).map(Cow::Borrowed);
+        listed.or_else(|| Some(Cow::Owned(self.site.as_ref()?.name(info_hash)?.into_string())))
     }
 
     /// Calls `visit` with the torrents that are served whether or not they have peers; one that is

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::{PeerId, PeerKey};
 
 use super::{Family, LedgerSettings, ParallelTime, SessionState, TorrentId, Traffic, UserId};
@@ -13,8 +14,8 @@ use crate::time::Tick;
 /// Bytes that an account with one session takes in the table. A parallel session takes less.
 pub const SESSION_BYTES: usize = size_of::<Account>();
 
-const _: () = assert!(SESSION_BYTES == 104, "what the memory of a ledger is reckoned with");
-const _: () = assert!(size_of::<Session>() == 80, "a parallel session");
+const _: () = assert!(SESSION_BYTES == 128, "what the memory of a ledger is reckoned with");
+const _: () = assert!(size_of::<Session>() == 104, "a parallel session");
 
 /// Sessions that one user may have in one torrent.
 pub(super) const SESSIONS_PER_ACCOUNT_MAX: usize = 16;
@@ -45,7 +46,7 @@ pub(super) struct Announcer {
 /// One run of one client.
 ///
 /// # Layout
-/// 80 bytes. Times are seconds as `instant` makes them.
+/// 104 bytes. Times are seconds as `instant` makes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) peer_id: PeerId,
@@ -56,6 +57,9 @@ pub(super) struct Session {
     pub(super) corrupt_bytes: u64,
     /// When each endpoint was heard of; 0 for one that does not exist. None exists after `stopped`.
     pub(super) seen: [u32; Family::COUNT],
+    /// The endpoints of the two families that have addresses, in wire order.
+    pub(super) ipv4: [u8; IPV4_BYTES],
+    pub(super) ipv6: [u8; IPV6_BYTES],
     /// When the last announce came that was no duplicate.
     pub(super) counted: u32,
     /// Seconds since then that parallel sessions have counted already, by [`Kind`].
@@ -121,6 +125,8 @@ pub(super) struct Account {
     pub(super) user: UserId,
     /// Whether the download that is going on, or was the last, has been counted.
     pub(super) pass_counted: bool,
+    /// Whether a session is open that lacks something.
+    pub(super) downloads: bool,
     first: Session,
     #[expect(clippy::box_collection, reason = "a bare Vec would add 16 bytes to every account")]
     more: Option<Box<Vec<Session>>>,
@@ -128,7 +134,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) const fn new(torrent: TorrentId, user: UserId, first: Session) -> Self {
-        Self { torrent, user, pass_counted: false, first, more: None }
+        Self { torrent, user, pass_counted: false, downloads: false, first, more: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -149,7 +155,7 @@ impl Account {
         }
     }
 
-    fn sessions(&self) -> impl Iterator<Item = &Session> {
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         (0..self.len()).map(|at| self.session(at))
     }
 
@@ -161,7 +167,7 @@ impl Account {
     /// # Source
     /// BEP 7, `key`.
     pub(super) fn find(
-        &mut self,
+        &self,
         announcer: &Announcer,
         settings: &LedgerSettings,
         now: u32,
@@ -172,14 +178,25 @@ impl Account {
         if announcer.peer_key == 0 {
             return None;
         }
-        let (family, bit) = (announcer.family as usize, 1 << announcer.family as u8);
-        let at = self.sessions().position(|other| {
+        let (family, bit) = (announcer.family as usize, announcer.family.bit());
+        self.sessions().position(|other| {
             other.peer_key == announcer.peer_key
                 && other.is_active(settings, now)
                 && (other.seen[family] == 0 || other.joined & bit != 0)
-        })?;
-        self.session_mut(at).joined |= bit;
-        Some(at)
+        })
+    }
+
+    /// Whether [`Self::place`] finds a place.
+    pub(super) fn has_place(&self, ledger_is_full: bool) -> bool {
+        (!ledger_is_full && self.len() < SESSIONS_PER_ACCOUNT_MAX)
+            || self.sessions().any(|session| !session.open)
+    }
+
+    /// Works out anew whether the user downloads, and returns by how many torrents more.
+    pub(super) fn count_downloads(&mut self) -> i8 {
+        let downloads = self.sessions().any(|session| session.open && session.lacks);
+        let before = core::mem::replace(&mut self.downloads, downloads);
+        i8::from(downloads) - i8::from(before)
     }
 
     /// Puts a session in, for the ended one that is longest silent if there are too many. Returns its
@@ -276,6 +293,7 @@ impl Account {
         let known = self.sessions().any(|other| other.peer_id == state.peer_id);
         if !known && self.len() < SESSIONS_PER_ACCOUNT_MAX {
             self.push(session);
+            self.count_downloads();
             return true;
         }
         false
@@ -296,6 +314,8 @@ impl SessionState {
             counters: self.counters,
             corrupt_bytes: self.corrupt_bytes,
             seen,
+            ipv4: [0; IPV4_BYTES],
+            ipv6: [0; IPV6_BYTES],
             counted,
             covered: [0; Kind::COUNT],
             joined: 0,

@@ -84,6 +84,12 @@ impl Budget {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
+    /// Gives back bytes that were taken.
+    pub(super) fn give_back(&self, bytes: u64) {
+        let more = |left: u64| Some(left.saturating_add(bytes));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
     /// Takes so many bytes, or what is left, and returns how many it took.
     fn take(&self, bytes: u64) -> u64 {
         let less = |left: u64| Some(left.saturating_sub(bytes));

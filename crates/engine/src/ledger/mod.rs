@@ -8,16 +8,22 @@ mod credit;
 mod delta;
 pub mod keys;
 mod record;
+mod standing;
 mod sums;
 mod sweep;
 mod table;
+mod undo;
 
 pub use account::SESSION_BYTES;
 pub use credit::{Budget, Combine, Permille, RULES_MAX, Rule, SPENT_MAX, Scope, Spent, Terms};
 pub use delta::{Delta, SessionState, Traffic, Verdict};
+pub use standing::Standing;
 pub use sums::Sums;
 
+use core::net::IpAddr;
+
 use skep_proto::AnnounceRequest;
+use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::hash::Seed;
 use crate::time::Tick;
@@ -48,6 +54,11 @@ pub enum Family {
 
 impl Family {
     const COUNT: usize = 3;
+    const ALL: [Self; Self::COUNT] = [Self::Ipv4, Self::Ipv6, Self::Webrtc];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// What becomes of the counters of a session that nobody knows.
@@ -119,6 +130,8 @@ pub struct Entry<'a> {
     pub corrupt_bytes: Option<u64>,
     /// How it came.
     pub family: Family,
+    /// Where others reach the client, with the port that it names; unset for a browser.
+    pub ip: Option<IpAddr>,
     /// When it came.
     pub now: Tick,
     /// What the user's traffic in this torrent is worth.
@@ -169,6 +182,7 @@ pub struct Ledger {
     /// The latest time heard of.
     now: Tick,
     sweep: sweep::Cursor,
+    before: Option<undo::Before>,
 }
 
 impl Ledger {
@@ -182,6 +196,7 @@ impl Ledger {
             tally: LedgerTally::default(),
             now: Tick::default(),
             sweep: sweep::Cursor::default(),
+            before: None,
         }
     }
 
@@ -203,7 +218,7 @@ impl Ledger {
         self.table.heap_bytes() + parallel as usize * SESSION_BYTES
     }
 
-    /// Enters an announce: call it after the gates and before the swarm.
+    /// Enters an announce that passed the gates, and that [`Standing`] was found to allow.
     ///
     /// # Cost
     /// One look-up, and one pass over the user's sessions in this torrent, of which there are at most
@@ -215,12 +230,13 @@ impl Ledger {
             return Outcome::NotKept;
         };
         let account = self.table.account_mut(place);
-        let open_before = account.session(found.at).open;
+        let (session, pass_counted) = (*account.session(found.at), account.pass_counted);
         let Some(delta) = record(account, found, entry, &self.settings, now) else {
             self.tally.duplicates = self.tally.duplicates.saturating_add(1);
             return Outcome::Duplicate;
         };
-        self.tally.note(&delta, open_before);
+        self.before = Some(undo::Before { place, at: found.at, session, pass_counted });
+        self.tally.note(&delta, session.open);
         Outcome::Counted(delta)
     }
 
@@ -249,7 +265,12 @@ impl Ledger {
                 *account.session_mut(at) = announcer.session(settings, now);
                 (at, true)
             }
-            Some(at) => (at, false),
+            Some(at) => {
+                if account.session(at).peer_id != announcer.peer_id {
+                    account.session_mut(at).joined |= announcer.family.bit();
+                }
+                (at, false)
+            }
             None => {
                 let (at, more) = account.place(announcer.session(settings, now), full)?;
                 tally.sessions += more;
@@ -275,6 +296,18 @@ const fn instant(tick: Tick) -> u32 {
 }
 
 impl LedgerTally {
+    /// Adds what another ledger holds and did.
+    pub const fn absorb(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        self.sessions_open += other.sessions_open;
+        self.accounts += other.accounts;
+        self.duplicates += other.duplicates;
+        self.resets += other.resets;
+        self.held += other.held;
+        self.completions += other.completions;
+        self.not_kept += other.not_kept;
+    }
+
     /// Takes notice of a delta of a session that was open before or not.
     fn note(&mut self, delta: &Delta, open_before: bool) {
         self.sessions_open -= u64::from(open_before);
@@ -282,6 +315,15 @@ impl LedgerTally {
         self.completions = self.completions.saturating_add(delta.completed.into());
         self.resets = self.resets.saturating_add(delta.reset.into());
         self.held = self.held.saturating_add(delta.held.into());
+    }
+
+    /// Takes back what [`Self::note`] took notice of.
+    fn forget(&mut self, delta: &Delta, open_before: bool) {
+        self.sessions_open -= u64::from(delta.session.open);
+        self.sessions_open += u64::from(open_before);
+        self.completions = self.completions.saturating_sub(delta.completed.into());
+        self.resets = self.resets.saturating_sub(delta.reset.into());
+        self.held = self.held.saturating_sub(delta.held.into());
     }
 }
 
@@ -311,6 +353,8 @@ impl Announcer {
                 FirstAnnounce::Credit => 0,
             },
             seen: [0; Family::COUNT],
+            ipv4: [0; IPV4_BYTES],
+            ipv6: [0; IPV6_BYTES],
             counted: now,
             covered: [0; Kind::COUNT],
             joined: 0,

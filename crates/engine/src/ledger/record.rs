@@ -59,6 +59,7 @@ pub(super) fn record(
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;
 
+    account.session_mut(at).move_to(entry);
     let open = account.session_mut(at).hear(family, stops, settings, now);
     let ended = !open && (before.open || fresh);
     let ticking = !fresh && !before.is_stopped();
@@ -85,6 +86,7 @@ pub(super) fn record(
     }
     (session.lacks, session.open, session.counted) = (lacks, open, now);
     session.covered = [0; Kind::COUNT];
+    let downloads = account.count_downloads();
     Some(Delta {
         session: account.state(at),
         at: Tick(now - BEFORE_START_SECS),
@@ -102,6 +104,6 @@ pub(super) fn record(
         reset,
         held,
         verdict: None,
-        downloads: 0,
+        downloads,
     })
 }

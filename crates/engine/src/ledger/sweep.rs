@@ -54,7 +54,8 @@ impl Ledger {
             if session.open && !session.is_active(settings, now) {
                 session.open = false;
                 tally.sessions_open -= 1;
-                ends.push(end_of(account, at, now));
+                let downloads = account.count_downloads();
+                ends.push(Delta { downloads, ..end_of(account, at, now) });
             }
             let session = account.session(at);
             // When room is short, counters of those who left are the first to go.
@@ -97,6 +98,7 @@ impl Ledger {
             None => {
                 let mut account = Account::new(state.torrent, state.user, session);
                 account.pass_counted = state.pass_counted;
+                account.count_downloads();
                 self.table.insert(&self.seed, hash, account);
                 self.tally.accounts += 1;
                 true

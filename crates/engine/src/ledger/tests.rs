@@ -79,6 +79,7 @@ fn under(ledger: &mut Ledger, secs: u32, say: Say, terms: Terms<'_>) -> Outcome 
         request: &request,
         corrupt_bytes: say.corrupt,
         family: say.family,
+        ip: None,
         now: Tick(secs),
         terms,
     })

@@ -36,6 +36,8 @@ pub struct HttpAnnounce {
     pub announce: Announce,
     /// For the accounts, where users are known.
     pub member: Option<Member>,
+    /// Bytes that the client threw away, if it tells; for the accounts.
+    pub corrupt_bytes: Option<u64>,
     /// IPv4 peers that may be returned.
     pub ipv4_peers: usize,
     /// IPv6 peers that may be returned.
@@ -166,6 +168,7 @@ impl<'a> HttpSession<'a> {
         Ok(HttpAnnounce {
             announce,
             member,
+            corrupt_bytes: read.corrupt_bytes,
             ipv4_peers: of_family(source.is_ipv4()),
             ipv6_peers: of_family(source.is_ipv6()),
             compact: read.compact,
@@ -248,14 +251,19 @@ impl<'a> HttpSession<'a> {
         counts: &[Option<Counts>],
     ) -> Result<(), HttpRefusal<'a>> {
         let Policy { scrapes, rules, .. } = self.policy;
+        let names: Vec<_> = match scrapes.names {
+            true => info_hashes.iter().map(|info_hash| rules.name(info_hash)).collect(),
+            false => Vec::new(),
+        };
         let mut entries = Vec::with_capacity(info_hashes.len());
-        for (info_hash, counts) in info_hashes.iter().zip(counts) {
+        for (number, (info_hash, counts)) in info_hashes.iter().zip(counts).enumerate() {
             let served = rules.serves(info_hash);
             // A registered torrent is known, even if nobody announced it yet.
             let known = served && (counts.is_some() || rules.registers(info_hash));
             if known || !scrapes.omit_unknown {
                 let counts = counts.filter(|_| served).unwrap_or_default();
-                entries.push(self.scrape_entry(*info_hash, &counts));
+                let name = names.get(number).and_then(Option::as_deref);
+                entries.push(self.scrape_entry(*info_hash, &counts, name));
             }
         }
         if entries.is_empty() {
@@ -311,9 +319,13 @@ impl<'a> HttpSession<'a> {
         client.ok_or(HttpRefusal::ProxyWithoutClient)
     }
 
-    fn scrape_entry(&self, info_hash: InfoHash, counts: &Counts) -> ScrapeEntry<'a> {
-        let Policy { scrapes, rules, .. } = self.policy;
-        let name = if scrapes.names { rules.torrents.name(&info_hash) } else { None };
+    fn scrape_entry<'n>(
+        &self,
+        info_hash: InfoHash,
+        counts: &Counts,
+        name: Option<&'n str>,
+    ) -> ScrapeEntry<'n> {
+        let scrapes = &self.policy.scrapes;
         ScrapeEntry {
             info_hash,
             seeders: counts.seeders,
@@ -379,7 +391,8 @@ impl<'a> FullScrape<'a> {
         }
         let mut writer = ScrapeWriter::new(out);
         for (info_hash, counts) in &self.torrents {
-            writer.entry(&self.session.scrape_entry(*info_hash, counts));
+            let name = scrapes.names.then(|| rules.name(info_hash)).flatten();
+            writer.entry(&self.session.scrape_entry(*info_hash, counts, name.as_deref()));
         }
         writer.finish(self.session.min_request_interval());
         Ok(())

@@ -26,6 +26,7 @@ impl Visit<'_> {
         let number = *number;
         let body = &table.torrent(number).body;
         let leechers_only = !settings.seeds_to_seeds && !wants_pieces(settings, peer, body, own);
+        let left_out = room.left_out;
         let (ids4, ids6) = match room.peer_ids {
             Some(ids) => (Some(&mut ids.ipv4), Some(&mut ids.ipv6)),
             None => (None, None),
@@ -48,6 +49,7 @@ impl Visit<'_> {
                 own,
                 peer_id: &peer.announce.request.peer_id,
                 connection: peer.announce.connection,
+                left_out,
             };
             match &mut table.torrent_mut(number).body {
                 Body::Empty(_) => {}
@@ -56,7 +58,9 @@ impl Visit<'_> {
                     let single_peer_id = table.single_peer_id(number);
                     let eligible = single.class == PeerClass::Leecher || !leechers_only;
                     let same_client = single_peer_id == Some(peer.announce.request.peer_id);
-                    if single.kind == kind && own.is_none() && eligible && !same_client {
+                    let left_out = left_out.is_some_and(|peers| peers.has(&single.endpoint));
+                    let others = own.is_none() && !same_client && !left_out;
+                    if single.kind == kind && eligible && others {
                         room.push(&single.endpoint, single_peer_id.into_iter());
                     }
                 }

@@ -10,6 +10,7 @@ mod decide;
 mod endpoint;
 mod index;
 mod lane;
+mod left_out;
 mod part;
 mod recent;
 mod select;
@@ -29,6 +30,7 @@ use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, PeerId};
 pub use ahead::STEPS_AHEAD;
 pub use endpoint::{Connection, WEBRTC_BYTES, WebrtcPeer, webrtc_peers};
 pub use lane::LaneKind;
+pub use left_out::LeftOut;
 pub use part::PeerClass;
 pub use sweep::Swept;
 pub use totals::{Pressure, Totals};
@@ -139,6 +141,8 @@ pub struct PeerRoom<'a> {
     pub webrtc: &'a mut [u8],
     /// Filled with the peer ids of the former two, in the same order, where they are kept.
     pub peer_ids: Option<&'a mut PeerIds>,
+    /// Peers that are not to be among them, although they are not the announcer.
+    pub left_out: Option<&'a LeftOut>,
 }
 
 /// The peer ids that belong to the endpoints of an answer.

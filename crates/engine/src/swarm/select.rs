@@ -11,6 +11,7 @@ use skep_proto::PeerId;
 use super::Tally;
 use super::endpoint::{Connection, webrtc_peer};
 use super::lane::{Lane, LaneContext, Spot, part_number};
+use super::left_out::LeftOut;
 use super::part::{Columns, Part};
 use crate::limits::PARTS_PER_ANSWER_MAX;
 
@@ -74,21 +75,28 @@ pub(crate) struct Choice<'a> {
     pub(crate) peer_id: &'a PeerId,
     /// The announcer's connection: all peers that are reached by it are left out.
     pub(crate) connection: Option<Connection>,
+    /// Others that are left out, if any are.
+    pub(crate) left_out: Option<&'a LeftOut>,
 }
 
 impl Choice<'_> {
-    /// Whether the announcer may have rows besides its own in a lane with these columns.
+    /// Whether rows besides the announcer's own may have to be left out of a lane with these columns.
     const fn is_elsewhere(&self, columns: Columns) -> bool {
         // Only where the announcer's endpoint is not, its other address may be.
-        self.connection.is_some() || (self.own.is_none() && columns.peer_ids)
+        self.connection.is_some()
+            || (self.own.is_none() && columns.peer_ids)
+            || self.left_out.is_some()
     }
 
-    fn is_announcer(&self, part: &Part, columns: Columns, position: u32) -> bool {
-        match self.connection {
+    fn leaves_out(&self, part: &Part, columns: Columns, position: u32) -> bool {
+        let is_announcer = match self.connection {
+            None if self.own.is_some() => false,
             None => part.peer_id(columns, position).as_ref() == Some(self.peer_id),
             Some(connection) => webrtc_peer(part.endpoint(columns, position))
                 .is_some_and(|peer| peer.connection == connection || peer.peer_id == *self.peer_id),
-        }
+        };
+        let others = self.left_out;
+        is_announcer || others.is_some_and(|peers| peers.has(part.endpoint(columns, position)))
     }
 }
 
@@ -201,7 +209,7 @@ impl Window {
         }
     }
 
-    /// Copies `count` rows, leaving out those with the announcer's peer id.
+    /// Copies `count` rows, leaving out the announcer's and those of others that are not wanted.
     fn copy_but(
         &mut self,
         part: &Part,
@@ -212,7 +220,7 @@ impl Window {
     ) {
         while count > 0 && self.left > 0 {
             let (at, _) = self.run(1);
-            if !choice.is_announcer(part, columns, at) {
+            if !choice.leaves_out(part, columns, at) {
                 room.copy(part, columns, at, at + 1);
                 count -= 1;
             }

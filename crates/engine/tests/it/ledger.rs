@@ -152,6 +152,7 @@ fn announce(ledger: &mut Ledger, heard: &Heard, terms: Terms<'_>) -> Outcome {
         request: &request,
         corrupt_bytes: None,
         family: heard.family,
+        ip: None,
         now: Tick(heard.secs),
         terms,
     })

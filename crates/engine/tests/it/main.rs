@@ -12,6 +12,7 @@ mod pressure;
 mod regressions;
 mod scenarios;
 mod simulation;
+mod site;
 mod states;
 mod uniformity;
 mod webrtc;

@@ -42,6 +42,13 @@ const EMPTY: Slot = Slot {
     reply_bytes: 0,
 };
 
+/// Where a reply goes, and which address of this machine it leaves from.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyTo {
+    source: SocketAddr,
+    asked: Option<Asked>,
+}
+
 /// Datagrams received together, each with a place for the reply to it.
 ///
 /// # Cost
@@ -137,6 +144,12 @@ impl Batch {
         &mut self.replies[..self.len][index]
     }
 
+    /// The reply to a datagram as far as it is to be sent.
+    #[must_use]
+    pub fn reply(&self, index: usize) -> &[u8] {
+        &self.replies[index][..self.slots[..self.len][index].reply_bytes]
+    }
+
     /// Tells how many bytes of the reply buffer to send; 0, the state after receiving, is no reply.
     ///
     /// # Panics
@@ -144,6 +157,29 @@ impl Batch {
     pub fn set_reply_len(&mut self, index: usize, reply_bytes: usize) {
         assert!(reply_bytes <= DATAGRAM_BYTES_MAX, "a reply must fit its buffer");
         self.slots[..self.len][index].reply_bytes = reply_bytes;
+    }
+
+    /// Where the reply to a datagram goes, for one that is sent from another batch.
+    #[must_use]
+    pub fn reply_to(&self, index: usize) -> ReplyTo {
+        let Slot { source, asked, .. } = self.slots[..self.len][index];
+        ReplyTo { source, asked }
+    }
+
+    /// Forgets every datagram.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds a reply to a datagram that another batch held.
+    ///
+    /// # Panics
+    /// If the batch is full, or if the reply is longer than [`DATAGRAM_BYTES_MAX`].
+    pub fn push_reply(&mut self, to: ReplyTo, reply: &[u8]) {
+        let ReplyTo { source, asked } = to;
+        self.replies[self.len][..reply.len()].copy_from_slice(reply);
+        self.slots[self.len] = Slot { source, asked, reply_bytes: reply.len(), ..EMPTY };
+        self.len += 1;
     }
 
     /// Adds a datagram that a backend holds elsewhere; the batch must not be full.

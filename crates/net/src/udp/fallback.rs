@@ -27,7 +27,12 @@ pub(super) struct Fallback {
 impl Fallback {
     pub(super) fn new(socket: &Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { scratch: Box::new([0; DATAGRAM_BYTES_MAX + 1]) })
+        Ok(Self::of_open_socket())
+    }
+
+    /// The state of another handle to a socket that does not block.
+    pub(super) fn of_open_socket() -> Self {
+        Self { scratch: Box::new([0; DATAGRAM_BYTES_MAX + 1]) }
     }
 
     pub(super) fn receive(

@@ -45,7 +45,12 @@ impl Mmsg {
             };
             set_option(socket.as_fd(), level, name, ON)?;
         }
-        Ok(Self { wait: None, drops: DropCounter::default() })
+        Ok(Self::of_open_socket())
+    }
+
+    /// The state of another handle to a socket that was told already.
+    pub(super) fn of_open_socket() -> Self {
+        Self { wait: None, drops: DropCounter::default() }
     }
 
     pub(super) fn receive(

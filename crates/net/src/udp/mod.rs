@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub use batch::{BATCH_MAX, Batch, DATAGRAM_BYTES_MAX};
+pub use batch::{BATCH_MAX, Batch, DATAGRAM_BYTES_MAX, ReplyTo};
 use fallback::Fallback;
 #[cfg(target_os = "linux")]
 use mmsg::Mmsg;
@@ -125,6 +125,21 @@ impl UdpSocket {
         Ok(Self { socket, local_addr, receive_buffer_bytes, send_buffer_bytes, engine })
     }
 
+    /// Opens another handle to the same socket, for a thread that only sends.
+    ///
+    /// # Errors
+    /// The cause given by the system, for want of open files mostly.
+    pub fn sender(&self) -> io::Result<Self> {
+        let engine = match self.engine {
+            #[cfg(target_os = "linux")]
+            Engine::Mmsg(_) => Engine::Mmsg(Mmsg::of_open_socket()),
+            Engine::Std(_) => Engine::Std(Fallback::of_open_socket()),
+        };
+        let Self { local_addr, receive_buffer_bytes, send_buffer_bytes, .. } = *self;
+        let socket = self.socket.try_clone()?;
+        Ok(Self { socket, local_addr, receive_buffer_bytes, send_buffer_bytes, engine })
+    }
+
     /// The address and port it is bound to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -182,8 +197,8 @@ impl UdpSocket {
     /// Sends every reply set in `batch` to the source of its datagram.
     ///
     /// A reply that cannot be sent is counted and does not keep the others back. When the kernel has
-    /// no room, waits once for some milliseconds and then drops the rest. The batch must have been
-    /// filled by this socket.
+    /// no room, waits once for some milliseconds and then drops the rest. What the batch holds must
+    /// have come by this socket.
     ///
     /// # Cost
     /// One system call with [`Backend::Mmsg`] when nothing fails; no allocation.

@@ -41,6 +41,8 @@ pub struct AnnounceQuery<'a> {
     pub no_peer_id: bool,
     /// Whether it says what is left, or that this is not known.
     pub has_left: bool,
+    /// Bytes that the client got and threw away since `started`, as claimed.
+    pub corrupt_bytes: Option<u64>,
     /// The address literal in `ip=`, which nobody has to believe.
     pub claimed_ip: Option<IpAddr>,
     /// The passkey in the query.
@@ -102,6 +104,7 @@ enum Parameter {
     Port,
     Uploaded,
     Downloaded,
+    Corrupt,
     Left,
     Event,
     NumWant,
@@ -121,6 +124,7 @@ impl Parameter {
             b"port" => Self::Port,
             b"uploaded" => Self::Uploaded,
             b"downloaded" => Self::Downloaded,
+            b"corrupt" => Self::Corrupt,
             b"left" => Self::Left,
             b"event" => Self::Event,
             b"numwant" | b"num_want" => Self::NumWant,
@@ -164,7 +168,7 @@ pub fn parse_announce(
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
     let (mut compact, mut no_peer_id, mut has_left) = (true, false, false);
     let mut peer_key = PeerKey::default();
-    let (mut claimed_ip, mut passkey) = (None, None);
+    let (mut claimed_ip, mut passkey, mut corrupt_bytes) = (None, None, None);
     for (name, value) in pairs(query) {
         let Some(parameter) = Parameter::from_name(name) else {
             continue;
@@ -182,6 +186,7 @@ pub fn parse_announce(
             Parameter::Port => port = number(value).and_then(|port| u16::try_from(port).ok()),
             Parameter::Uploaded => uploaded_bytes = number(value).unwrap_or(0),
             Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
+            Parameter::Corrupt => corrupt_bytes = number(value),
             Parameter::Left => {
                 has_left = true;
                 left_bytes = number(value).and_then(left_from_wire);
@@ -214,7 +219,15 @@ pub fn parse_announce(
         num_want,
         peer_key,
     };
-    Ok(AnnounceQuery { announce, compact, no_peer_id, has_left, claimed_ip, passkey })
+    Ok(AnnounceQuery {
+        announce,
+        compact,
+        no_peer_id,
+        has_left,
+        corrupt_bytes,
+        claimed_ip,
+        passkey,
+    })
 }
 
 /// The first torrent that a query names, if that can be read.

@@ -121,7 +121,10 @@ impl Batch {
             if delta.completed {
                 passage.completed_unix_secs = Some(*at_unix_secs);
             }
-            sessions.insert((user, torrent, delta.session.peer_id), place);
+            // What was decided about held traffic says nothing new of the session.
+            if delta.verdict.is_none() {
+                sessions.insert((user, torrent, delta.session.peer_id), place);
+            }
             for taken in delta.spent.iter().filter(|taken| taken.bytes != 0) {
                 let bytes = spent.entry(FactorId(taken.rule)).or_default();
                 *bytes = bytes.saturating_add(taken.bytes);

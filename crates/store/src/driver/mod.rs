@@ -4,6 +4,8 @@
 //! their own and never by whoever answers clients.
 
 mod batch;
+#[cfg(any(test, feature = "testing"))]
+pub mod battery;
 mod error;
 pub mod registry;
 pub mod schema;
@@ -84,7 +86,8 @@ pub fn without_password(url: &str) -> String {
 
 /// An open storage, used by several threads at once.
 pub trait Conn: Send + Sync {
-    /// Hands over every record, each as the change that puts it, in any order.
+    /// Hands over every record, each as the change that puts it, in any order, and all as they are at
+    /// one moment if the storage can do that.
     ///
     /// # Errors
     /// [`DriverError`]; what was handed over until then does not count.

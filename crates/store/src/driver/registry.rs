@@ -46,6 +46,15 @@ const SQLITE: Make = Make::Driver(&crate::sqlite::Sqlite);
 #[cfg(not(feature = "sqlite"))]
 const SQLITE: Make = Make::Absent;
 
+#[cfg(feature = "mysql")]
+const MYSQL: Make = Make::Driver(&crate::mysql::Mysql);
+#[cfg(not(feature = "mysql"))]
+const MYSQL: Make = Make::Absent;
+
+#[cfg(feature = "postgres")]
+const POSTGRES: Make = Make::Driver(&crate::postgres::Postgres);
+#[cfg(not(feature = "postgres"))]
+const POSTGRES: Make = Make::Absent;
 #[cfg(feature = "webhook")]
 const WEBHOOK: Make = Make::Driver(&crate::webhook::Webhook::new());
 #[cfg(not(feature = "webhook"))]
@@ -58,7 +67,7 @@ pub const DRIVERS: &[Row] = &[
         feature: "mysql",
         doc: "A MySQL or MariaDB server.",
         url: "`mysql://user:password@host:3306/database`",
-        make: Make::Absent,
+        make: MYSQL,
     },
     Row {
         name: "none",
@@ -72,7 +81,7 @@ pub const DRIVERS: &[Row] = &[
         feature: "postgres",
         doc: "A PostgreSQL server.",
         url: "`postgres://user:password@host:5432/database`",
-        make: Make::Absent,
+        make: POSTGRES,
     },
     Row {
         name: "sqlite",

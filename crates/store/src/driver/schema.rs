@@ -99,6 +99,22 @@ fn refuse_newer(steps: &[Migration], found: u32) -> Result<(), DriverError> {
     Ok(())
 }
 
+/// The steps of MySQL and MariaDB.
+#[cfg(feature = "mysql")]
+pub const MYSQL: &[Migration] = &[Migration {
+    number: 1,
+    name: "records and sums",
+    sql: include_str!("migrations/mysql/0001_records_and_sums.sql"),
+}];
+
+/// The steps of PostgreSQL.
+#[cfg(feature = "postgres")]
+pub const POSTGRES: &[Migration] = &[Migration {
+    number: 1,
+    name: "records and sums",
+    sql: include_str!("migrations/postgres/0001_records_and_sums.sql"),
+}];
+
 /// The steps of SQLite.
 #[cfg(feature = "sqlite")]
 pub const SQLITE: &[Migration] = &[Migration {

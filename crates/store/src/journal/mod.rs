@@ -199,15 +199,6 @@ impl Journal {
         self.shared.append(record, IfFailing::Queue)
     }
 
-    /// Whether the disk takes nothing, or the journal is full, or its queue is nearly.
-    ///
-    /// # Cost
-    /// Takes no lock.
-    #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.shared.is_short()
-    }
-
     /// Takes a record and returns its position when it is on the disk.
     ///
     /// # Errors
@@ -266,12 +257,8 @@ impl Journal {
         while let Some(first) = self.applied(position) {
             match self.disk.0.remove(&segment_path(&self.shared.folder, first)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {
-                    let mut state = self.shared.lock();
-                    state.segments.pop_front();
-                    self.shared.note_room(&state);
-                }
-            }
+                _ => self.shared.lock().segments.pop_front(),
+            };
             removed = true;
         }
         if removed { self.disk.0.sync_folder(&self.shared.folder) } else { Ok(()) }

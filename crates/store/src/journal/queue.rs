@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -152,8 +151,6 @@ pub(super) struct Shared {
     done: Condvar,
     pub(super) folder: PathBuf,
     pub(super) id: u64,
-    /// As [`State::is_short`] had it last.
-    short: AtomicBool,
 }
 
 impl Shared {
@@ -180,8 +177,7 @@ impl Shared {
             counts: Counts::default(),
         };
         let (work, done) = (Condvar::new(), Condvar::new());
-        let short = AtomicBool::new(state.is_short());
-        Self { state: Mutex::new(state), work, done, folder, id, short }
+        Self { state: Mutex::new(state), work, done, folder, id }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -193,7 +189,6 @@ impl Shared {
         let mut state = self.state.lock();
         match state.push(record, if_failing) {
             Ok(position) => {
-                self.note_room(&state);
                 self.wake_writer(&mut state);
                 Ok(position)
             }
@@ -201,19 +196,6 @@ impl Shared {
                 state.counts.refused += 1;
                 Err(error)
             }
-        }
-    }
-
-    /// Whether there is hardly room for more; asked by many at once.
-    pub(super) fn is_short(&self) -> bool {
-        self.short.load(Ordering::Relaxed)
-    }
-
-    /// Notes whether there is room after the state has changed.
-    pub(super) fn note_room(&self, state: &State) {
-        let short = state.is_short();
-        if self.short.load(Ordering::Relaxed) != short {
-            self.short.store(short, Ordering::Relaxed);
         }
     }
 
@@ -300,7 +282,6 @@ impl Shared {
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch.into_buffer());
         }
-        self.note_room(&state);
         self.done.notify_all();
     }
 
@@ -313,7 +294,6 @@ impl Shared {
     pub(super) fn pause(&self, kind: io::ErrorKind, retry_interval: Duration) {
         let mut state = self.state.lock();
         state.failing = Some(kind);
-        self.note_room(&state);
         self.done.notify_all();
         if !state.closing {
             self.work.wait_for(&mut state, retry_interval);
@@ -405,12 +385,6 @@ impl State {
     fn is_full(&self) -> bool {
         let max = self.limits.size_bytes_max;
         max != 0 && self.segment_bytes() >= max
-    }
-
-    /// Whether nothing is taken or will be soon.
-    fn is_short(&self) -> bool {
-        let queue_bytes_short = self.limits.queue_bytes_max / 4 * 3;
-        self.failing.is_some() || self.queued_bytes > queue_bytes_short || self.is_full()
     }
 
     /// Tells whether what is queued should wait for no more company.

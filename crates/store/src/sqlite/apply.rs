@@ -2,8 +2,10 @@
 //!
 //! What is added was folded before: one statement for a row, in the order of the rows.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use skep_engine::ledger::{Sums, Traffic};
+use rusqlite::{
+    Connection, OptionalExtension as _, Statement, Transaction, TransactionBehavior, params,
+};
+use skep_engine::ledger::Sums;
 
 use super::{COLUMN_MAX, clamped, failed};
 use crate::driver::{Batch, DriverError, Passage, Record};
@@ -47,8 +49,8 @@ fn name(journal: u64) -> String {
 fn sessions(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(
         "INSERT OR REPLACE INTO skep_sessions (user_id, torrent_id, peer_id, peer_key,
-            uploaded_bytes, downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted, address, port,
-            seen_at)
+            uploaded_bytes, downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted,
+            address, port, seen_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     for Record { at_unix_secs, endpoint, delta } in batch.sessions() {
@@ -109,29 +111,12 @@ fn passages(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     ))?;
     for (&(user, torrent), passage) in batch.passages() {
         let Passage { sums, last, first_unix_secs, completed_unix_secs, left_bytes } = passage;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12] = numbers(sums);
-        statement.execute(params![
-            clamped(COLUMN_MAX),
-            user.0,
-            torrent.0,
-            n0,
-            n1,
-            n2,
-            n3,
-            n4,
-            n5,
-            n6,
-            n7,
-            n8,
-            n9,
-            n10,
-            n11,
-            n12,
-            left_bytes.map(clamped),
-            clamped(*first_unix_secs),
-            clamped(last.at_unix_secs),
-            completed_unix_secs.map(clamped)
-        ])?;
+        let next = bind(&mut statement, &[user.0, torrent.0], sums)?;
+        let times = [Some(*first_unix_secs), Some(last.at_unix_secs), *completed_unix_secs];
+        for (place, number) in (next..).zip([*left_bytes].into_iter().chain(times)) {
+            statement.raw_bind_parameter(place, number.map(clamped))?;
+        }
+        statement.raw_execute()?;
     }
     Ok(())
 }
@@ -160,25 +145,41 @@ fn add<'a>(
 ) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(sql)?;
     for (id, sums) in rows {
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12] = numbers(sums);
-        let max = clamped(COLUMN_MAX);
-        statement
-            .execute(params![max, id, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12])?;
+        bind(&mut statement, &[id], sums)?;
+        statement.raw_execute()?;
     }
     Ok(())
 }
 
+/// Binds the greatest number of a column, a key, and sums; returns the place of what comes next.
+fn bind(statement: &mut Statement<'_>, key: &[u32], sums: &Sums) -> rusqlite::Result<usize> {
+    let key = key.iter().copied().map(i64::from);
+    let mut next = 1;
+    for number in [clamped(COLUMN_MAX)].into_iter().chain(key).chain(numbers(sums)) {
+        statement.raw_bind_parameter(next, number)?;
+        next += 1;
+    }
+    Ok(next)
+}
+
 /// Sums in the order of their columns.
 fn numbers(sums: &Sums) -> [i64; 13] {
-    let Traffic { uploaded_bytes: raw_up, downloaded_bytes: raw_down } = sums.raw;
-    let Traffic { uploaded_bytes: up, downloaded_bytes: down } = sums.credited;
-    let Traffic { uploaded_bytes: held_up, downloaded_bytes: held_down } = sums.held;
-    let Traffic { uploaded_bytes: settled_up, downloaded_bytes: settled_down } = sums.settled;
-    let Sums { seeding_secs, leeching_secs, active_secs, completions, corrupt_bytes, .. } = *sums;
-    let traffic = [raw_up, raw_down, up, down, held_up, held_down, settled_up, settled_down];
-    let [n0, n1, n2, n3, n4, n5, n6, n7] = traffic;
-    let [t0, t1, t2] = [seeding_secs, leeching_secs, active_secs];
-    [n0, n1, n2, n3, n4, n5, n6, n7, corrupt_bytes, t0, t1, t2, completions].map(clamped)
+    [
+        sums.raw.uploaded_bytes,
+        sums.raw.downloaded_bytes,
+        sums.credited.uploaded_bytes,
+        sums.credited.downloaded_bytes,
+        sums.held.uploaded_bytes,
+        sums.held.downloaded_bytes,
+        sums.settled.uploaded_bytes,
+        sums.settled.downloaded_bytes,
+        sums.corrupt_bytes,
+        sums.seeding_secs,
+        sums.leeching_secs,
+        sums.active_secs,
+        sums.completions,
+    ]
+    .map(clamped)
 }
 
 fn budgets(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {

@@ -17,11 +17,13 @@ use super::change::state_word;
 use super::{clamped, failed, open};
 use crate::driver::{DriverError, Record, Status, Totals};
 
-/// Hands over every record.
+/// Hands over every record, all as they are at one moment.
 pub(super) fn records(
-    connection: &Connection,
+    connection: &mut Connection,
     take: &mut dyn FnMut(Change),
 ) -> Result<(), DriverError> {
+    let moment = connection.transaction().map_err(failed)?;
+    let connection = &moment;
     each(connection, "skep_groups", GROUP, |row| group(row).map(Change::PutGroup), take)?;
     each(connection, "skep_users", USER, |row| user(row).map(Change::PutUser), take)?;
     each(connection, "skep_torrents", TORRENT, |row| torrent(row).map(Change::PutTorrent), take)?;

@@ -64,7 +64,7 @@ struct SqliteConn {
 
 impl Conn for SqliteConn {
     fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError> {
-        load::records(&open::reader(&self.path)?, take)
+        load::records(&mut open::reader(&self.path)?, take)
     }
 
     fn load_sessions(

@@ -14,6 +14,32 @@ fn settings(folder: &tempfile::TempDir) -> DriverSettings {
     DriverSettings { data_dir, migrate: true, ..DriverSettings::default() }
 }
 
+/// Makes writes fail at a table that comes after others.
+fn break_off(path: &std::path::Path, on: bool) {
+    let connection = Connection::open(path.join("skep.db")).unwrap();
+    for table in ["skep_applied", "skep_torrents"] {
+        let sql = match on {
+            true => format!(
+                "CREATE TRIGGER broken_{table} BEFORE INSERT ON {table}
+                BEGIN SELECT RAISE(ABORT, 'broken'); END"
+            ),
+            false => format!("DROP TRIGGER broken_{table}"),
+        };
+        connection.execute_batch(&sql).unwrap();
+    }
+}
+
+crate::battery!(breaking: {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let path = folder.path().to_owned();
+    Subject::new(move || {
+        let _kept = &folder;
+        Sqlite.open(&settings).unwrap()
+    })
+    .breaking(move |on| break_off(&path, on))
+});
+
 fn record(user: u32, bytes: u64) -> Record {
     let state = SessionState {
         torrent: TorrentId(7),

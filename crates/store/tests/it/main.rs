@@ -1,12 +1,18 @@
-//! Tests of the journal that need another process or another file system.
+//! Tests of what needs another process, another file system or a server.
 //!
 //! What needs neither is tested where it is written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+// Servers are started as Debian has them.
+#[cfg(unix)]
+mod databases;
 // Other systems have no file system of a given size that is mounted in a moment.
 #[cfg(target_os = "linux")]
 mod full;
 mod kill;
+#[cfg(unix)]
+#[path = "../servers/mod.rs"]
+mod servers;
 
 use skep_store::{Journal, JournalSettings};
 

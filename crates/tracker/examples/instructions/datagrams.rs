@@ -51,6 +51,7 @@ impl Tracker {
             SwarmSettings { private_peers: PrivatePeers::Always, ..SwarmSettings::default() };
         let store: Arc<dyn PeerStore> = Arc::new(MemoryStore::new(&settings, seed.clone()));
         let shared = Shared {
+            late: None,
             store: store.clone(),
             policy: Arc::new(Arc::new(Policy::default()).into()),
             clock: Clock::start(),

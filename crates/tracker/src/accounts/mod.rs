@@ -3,9 +3,12 @@
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
 mod keeping;
+mod late;
+mod open;
 mod refused;
 mod restore;
 mod sink;
+mod slots;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -13,15 +16,35 @@ mod watch;
 mod writer;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use skep_engine::ledger::Delta;
+use skep_engine::ledger::{Delta, LedgerSettings};
+
+use crate::site::Site;
 
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
+pub(crate) use self::late::LateDatagram;
+pub use self::late::{Late, LateThread};
+pub use self::open::{
+    StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
+};
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
 pub use self::sink::JournalSink;
-pub use self::status::{Counts, Loss, Status};
+pub(crate) use self::slots::Slots;
+pub use self::status::{Counts, Status, Untaken};
 pub use self::watch::Watch;
+
+/// What the ledgers of all shards are kept with.
+#[derive(Clone)]
+pub struct Ledgers {
+    /// Whose factors decide what traffic is worth.
+    pub site: Arc<Site>,
+    /// Where deltas go.
+    pub sink: Arc<dyn DeltaSink>,
+    /// How accounts are kept.
+    pub settings: LedgerSettings,
+}
 
 /// What becomes of deltas once they are counted.
 pub trait DeltaSink: Send + Sync {
@@ -32,13 +55,6 @@ pub trait DeltaSink: Send + Sync {
     /// # Cost
     /// No system call but to wake a writer that sleeps, and no waiting.
     fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64>;
-
-    /// Whether there is hardly room for deltas. Then only ends of sessions and of downloads are to be
-    /// entered in the ledger, and other announces answered without: the next one that is entered
-    /// carries their bytes, whereas a delta that was not taken is gone. Sweeps of sessions wait, too.
-    fn is_short(&self) -> bool {
-        false
-    }
 
     /// Whether a reply to this delta must wait until it is on the disk.
     fn wants_durable(&self, delta: &Delta) -> bool;

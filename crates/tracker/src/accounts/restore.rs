@@ -3,10 +3,11 @@
 //!
 //! Only reads. Where a session belongs is known to whoever takes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use skep_engine::ledger::{SessionState, TorrentId, UserId};
+use skep_engine::site::FactorId;
 use skep_proto::PeerId;
 use skep_store::driver::{Conn, Record};
 use skep_store::{Journal, ReadError};
@@ -32,12 +33,14 @@ impl Remembered {
 }
 
 /// How much was restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
     /// Sessions that were taken.
     pub sessions: u64,
     /// Records that the storage does not have yet.
     pub unapplied: u64,
+    /// What these took from the budgets of factors.
+    pub spent: BTreeMap<FactorId, u64>,
 }
 
 /// Hands over sessions, the latest first.
@@ -50,11 +53,21 @@ pub(super) fn restore(
 ) -> Result<Restored, AccountsError> {
     let mut restored = Restored::default();
     let mut latest = HashMap::<(TorrentId, UserId, PeerId), (u64, Remembered)>::new();
-    restored.unapplied = read_tail(journal, applied, &mut |position, record| {
-        let session = &record.delta.session;
+    let unapplied = read_tail(journal, applied, &mut |position, record| {
+        let delta = &record.delta;
+        for spent in delta.spent.iter().filter(|spent| spent.bytes > 0) {
+            let bytes = restored.spent.entry(FactorId(spent.rule)).or_default();
+            *bytes = bytes.saturating_add(spent.bytes);
+        }
+        // What was decided about held traffic is the word of no client.
+        if delta.verdict.is_some() {
+            return;
+        }
+        let session = &delta.session;
         let key = (session.torrent, session.user, session.peer_id);
         latest.insert(key, (position, Remembered::of(record)));
     })?;
+    restored.unapplied = unapplied;
     let mut latest: Vec<_> = latest.into_values().collect();
     latest.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
     for (_, remembered) in &latest {

@@ -44,23 +44,24 @@ impl DeltaSink for JournalSink {
     fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64> {
         let at_unix_secs = self.clock.unix_secs(delta.at);
         let record = Record { at_unix_secs, endpoint, delta: *delta };
-        // The ledger has counted it already, so what is refused here is gone.
-        match self.journal.append_held(&record.encode()) {
+        let bytes = record.encode();
+        // What is refused of a session that goes on comes again with its next announce. The end of a
+        // session or of a download does not.
+        let appended = match is_said_once(delta) {
+            true => self.journal.append_held(&bytes),
+            false => self.journal.append(&bytes),
+        };
+        match appended {
             Ok(position) => Some(position),
             Err(error) => {
-                self.status.counts().note_lost(error.into());
+                self.status.counts().note_untaken(error.into());
                 None
             }
         }
     }
 
-    fn is_short(&self) -> bool {
-        self.journal.is_short()
-    }
-
     fn wants_durable(&self, delta: &Delta) -> bool {
-        // What a session says while it goes on, it says again with its next announce.
-        self.durable_events && (!delta.session.open || delta.completed)
+        self.durable_events && is_said_once(delta)
     }
 
     fn wait_durable(&self, position: u64) -> bool {
@@ -70,4 +71,9 @@ impl DeltaSink for JournalSink {
         }
         is_durable
     }
+}
+
+/// Whether a client will not say it again.
+const fn is_said_once(delta: &Delta) -> bool {
+    !delta.session.open || delta.completed || delta.verdict.is_some()
 }

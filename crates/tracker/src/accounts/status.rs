@@ -9,30 +9,38 @@ use skep_store::{AppendError, Journal, JournalStatus};
 
 /// Why a delta was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Loss {
-    /// The queue of the journal had no room.
+pub enum Untaken {
+    /// The disk takes nothing.
+    Disk,
+    /// The journal is as long as it may be.
+    JournalFull,
+    /// The queue of the journal has no room.
     QueueFull,
-    /// The tracker stops, or the record does not fit.
+    /// The tracker stops.
     Closed,
 }
 
-impl Loss {
+impl Untaken {
     /// Every reason, by number.
-    pub const ALL: [Self; 2] = [Self::QueueFull, Self::Closed];
+    pub const ALL: [Self; 4] = [Self::Disk, Self::JournalFull, Self::QueueFull, Self::Closed];
 
     /// The word for metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Disk => "disk",
+            Self::JournalFull => "journal_full",
             Self::QueueFull => "queue_full",
             Self::Closed => "closed",
         }
     }
 }
 
-impl From<AppendError> for Loss {
+impl From<AppendError> for Untaken {
     fn from(error: AppendError) -> Self {
         match error {
+            AppendError::Disk { .. } => Self::Disk,
+            AppendError::JournalFull => Self::JournalFull,
             AppendError::QueueFull => Self::QueueFull,
             _ => Self::Closed,
         }
@@ -42,7 +50,7 @@ impl From<AppendError> for Loss {
 /// What the sink and the writer have counted since the start.
 #[derive(Debug, Default)]
 pub struct Counts {
-    lost: [AtomicU64; Loss::ALL.len()],
+    untaken: [AtomicU64; Untaken::ALL.len()],
     /// Replies whose record was not on the disk in time.
     pub unconfirmed: AtomicU64,
     /// The position behind the last record that the storage has applied.
@@ -64,15 +72,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Notes that a delta is lost.
-    pub fn note_lost(&self, loss: Loss) {
-        self.lost[loss as usize].fetch_add(1, Ordering::Relaxed);
+    /// Notes that a delta was not taken.
+    pub fn note_untaken(&self, why: Untaken) {
+        self.untaken[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Deltas that are lost for a reason.
+    /// Deltas that were not taken for a reason.
     #[must_use]
-    pub fn lost(&self, loss: Loss) -> u64 {
-        self.lost[loss as usize].load(Ordering::Relaxed)
+    pub fn untaken(&self, why: Untaken) -> u64 {
+        self.untaken[why as usize].load(Ordering::Relaxed)
     }
 
     /// Notes which record is the oldest that waits for the storage.
@@ -116,6 +124,12 @@ impl Status {
     #[must_use]
     pub fn journal(&self) -> JournalStatus {
         self.journal.status()
+    }
+
+    /// Whether the storage has all that was counted.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.counts.applied.load(Ordering::Relaxed) >= self.journal().next
     }
 
     /// Whether records reach the storage.

@@ -3,6 +3,7 @@
 //!
 //! Real storages, real clients and a process that is killed are in the tests of the program.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use skep_engine::Tick;
-use skep_engine::ledger::{Delta, Family, SessionState, Sums, TorrentId, Traffic, UserId};
-use skep_engine::site::Change;
+use skep_engine::ledger::{
+    Delta, Family, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
+};
+use skep_engine::site::{Change, FactorId};
 use skep_proto::PeerId;
 use skep_store::driver::{Batch, Conn, DriverError, Record, Totals};
 use skep_store::{Journal, JournalSettings};
@@ -109,25 +112,7 @@ fn delta(user: u32, uploaded_bytes: u64) -> Delta {
         open: true,
         pass_counted: false,
     };
-    Delta {
-        session,
-        at: Tick(0),
-        raw: traffic,
-        credited: traffic,
-        left_bytes: None,
-        seeding_secs: 0,
-        leeching_secs: 0,
-        active_secs: 0,
-        spent: Default::default(),
-        began: false,
-        ended: false,
-        completed: false,
-        reset: false,
-        held: false,
-        corrupt_bytes: 0,
-        verdict: None,
-        downloads: 0,
-    }
+    Delta { raw: traffic, credited: traffic, ..Record::of_session(session, 0, None).delta }
 }
 
 struct Setup {
@@ -386,7 +371,8 @@ fn a_journal_and_a_storage_that_do_not_fit_are_told_at_the_start() {
 fn sessions_are_restored_from_the_journal_first() {
     let setup = Setup::new();
     let record = |user, bytes, at| {
-        let delta = delta(user, bytes);
+        let mut delta = delta(user, bytes);
+        delta.spent[0] = Spent { scope: Scope::Token, rule: 9, bytes };
         Record { at_unix_secs: at, endpoint: Some("192.0.2.1:1".parse().unwrap()), delta }
     };
     let tail = [record(1, 10, 100), record(2, 20, 200), record(1, 30, 300)];
@@ -401,7 +387,8 @@ fn sessions_are_restored_from_the_journal_first() {
     };
     let restored = accounts.restore(0, &mut take).unwrap();
     assert_eq!(taken, [(1, 30, 300, 1), (2, 20, 200, 1), (3, 7, 90, 1), (1, 5, 50, 1)]);
-    assert_eq!(restored, Restored { sessions: 3, unapplied: 3 });
+    assert_eq!((restored.sessions, restored.unapplied), (3, 3));
+    assert_eq!(restored.spent, BTreeMap::from([(FactorId(9), 60)]));
 }
 
 #[test]
@@ -422,5 +409,5 @@ fn replies_wait_for_what_clients_do_not_say_again() {
     assert_eq!(at_unix_secs, setup.clock.unix_secs_at_start() + 5);
     accounts.stop();
     assert_eq!(sink.take(&plain, None), None);
-    assert_eq!(accounts.status().counts().lost(Loss::Closed), 1);
+    assert_eq!(accounts.status().counts().untaken(Untaken::Closed), 1);
 }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{Loss, Status};
+use super::{Status, Untaken};
 
-/// Looks without a loss after which losing counts as over: half a minute.
+/// Looks without a refusal after which refusing counts as over: half a minute.
 const QUIET_LOOKS: u32 = 300;
 
 /// What was told last.
@@ -15,9 +15,9 @@ pub struct Watch {
     status: Arc<Status>,
     failing: bool,
     full: bool,
-    lost: u64,
+    untaken: u64,
     unconfirmed: u64,
-    losing: Episode,
+    refusing: Episode,
     late: Episode,
 }
 
@@ -56,9 +56,9 @@ impl Watch {
             status,
             failing: false,
             full: false,
-            lost: 0,
+            untaken: 0,
             unconfirmed: 0,
-            losing: Episode::default(),
+            refusing: Episode::default(),
             late: Episode::default(),
         }
     }
@@ -84,15 +84,19 @@ impl Watch {
             _ => {}
         }
         (self.failing, self.full) = (journal.failing.is_some(), journal.full);
-        self.look_at_losses();
+        self.look_at_refusals();
     }
 
-    fn look_at_losses(&mut self) {
+    fn look_at_refusals(&mut self) {
         let counts = self.status.counts();
-        let lost = Loss::ALL.into_iter().map(|loss| counts.lost(loss)).sum();
-        match self.losing.look(lost > self.lost) {
-            Some(true) => tracing::error!(lost, "the journal has no room: what is counted is lost"),
-            Some(false) => tracing::warn!(lost, "no more is lost; these deltas are"),
+        let untaken = Untaken::ALL.into_iter().map(|why| counts.untaken(why)).sum();
+        match self.refusing.look(untaken > self.untaken) {
+            Some(true) => tracing::error!(
+                untaken,
+                "the journal does not take all that is counted; clients tell it again with their \
+                 next announce, and ends of sessions and downloads are refused"
+            ),
+            Some(false) => tracing::info!(untaken, "the journal takes all that is counted again"),
             None => {}
         }
         let unconfirmed = counts.unconfirmed.load(std::sync::atomic::Ordering::Relaxed);
@@ -105,6 +109,6 @@ impl Watch {
             Some(false) => tracing::info!(unconfirmed, "promises are kept in time again"),
             None => {}
         }
-        (self.lost, self.unconfirmed) = (lost, unconfirmed);
+        (self.untaken, self.unconfirmed) = (untaken, unconfirmed);
     }
 }

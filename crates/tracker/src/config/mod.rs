@@ -14,16 +14,16 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Announce, Compat, Config, Http, Keys, Listen, Listeners, Log, Proxy, Scrape, Swarm,
-    TlsFiles, Websocket,
+    Access, Accounts, Announce, Compat, Config, Http, Journal, Keys, Listen, Listeners, Log, Proxy,
+    Scrape, Storage, Swarm, TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;
 pub use resolve::{Loaded, changed_restart_keys};
 pub use value::Secret;
 pub use words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
-    UdpBackend, UnknownScrape,
+    Combine, FirstAnnounce, IpOverride, LogFormat, LogLevel, Mode, ParallelTime, PortZero,
+    PrivatePeers, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
 };
 
 pub(crate) use problem::{nearest, printable};

@@ -3,6 +3,7 @@
 //! Holds no default, no range and no parsing: those are in the list of options. A value of these
 //! types comes from loading; the meaning and unit of each field stands with its option.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -11,8 +12,8 @@ use skep_engine::limits::PEER_TTL_SECS_MAX;
 
 use super::value::Secret;
 use super::words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
-    UdpBackend, UnknownScrape,
+    Combine, FirstAnnounce, IpOverride, LogFormat, LogLevel, Mode, ParallelTime, PortZero,
+    PrivatePeers, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
 };
 
 /// A whole configuration; its default is what no source at all gives.
@@ -42,6 +43,12 @@ pub struct Config {
     pub proxy: Proxy,
     /// Words of other trackers.
     pub compat: Compat,
+    /// Where lasting things are kept.
+    pub storage: Storage,
+    /// What was counted, on its way there.
+    pub journal: Journal,
+    /// How users are counted.
+    pub accounts: Accounts,
     /// Log lines.
     pub log: Log,
 }
@@ -304,6 +311,63 @@ pub struct Compat {
     pub chihaya_clients: Vec<String>,
     /// Whether nothing that is downloaded counts.
     pub chihaya_freeleech: bool,
+}
+
+/// The `storage` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The name of the driver; `none` where nothing is kept.
+    pub driver: String,
+    /// Where the database is.
+    pub url: Secret,
+    /// Folder for files of the tracker's own.
+    pub data_dir: PathBuf,
+    /// Names of tables and columns by the driver's names for them.
+    pub names: BTreeMap<String, String>,
+    /// Whether the tables are the tracker's own.
+    pub migrate: bool,
+    /// Time between two looks at the storage; 0 for never.
+    pub poll_secs: u32,
+}
+
+/// The `journal` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// How long records wait for company.
+    pub commit_interval_ms: u32,
+    /// Whether replies to ends of sessions and downloads wait for the disk.
+    pub durable_events: bool,
+    /// Memory for what is not on the disk.
+    pub queue_max_bytes: u64,
+    /// Length of a file.
+    pub segment_bytes: u64,
+    /// Length of all files; 0 for no limit.
+    pub size_max_bytes: u64,
+    /// Records of one transaction.
+    pub batch_records_max: u32,
+    /// Position before which unreadable records are given up.
+    pub skip_until: u64,
+}
+
+/// The `accounts` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    /// What becomes of the counters of an unknown session.
+    pub first_announce: FirstAnnounce,
+    /// How long counters are remembered.
+    pub baseline_ttl_secs: u32,
+    /// Time within which an announce that says nothing new is a duplicate.
+    pub duplicate_secs: u32,
+    /// Time that a gap between two announces counts for at the most; never 0.
+    pub gap_max_secs: u32,
+    /// Traffic above which it is held; 0 for no limit.
+    pub line_bytes_per_sec_max: u64,
+    /// Sessions in memory.
+    pub sessions_max: u32,
+    /// How the time of parallel sessions adds up.
+    pub parallel_time: ParallelTime,
+    /// How several factors become one.
+    pub combine: Combine,
 }
 
 /// The `log` section.

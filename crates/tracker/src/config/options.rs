@@ -4,8 +4,8 @@
 //! are derived from them elsewhere, so that no fact about an option is written twice.
 
 use super::words::{
-    IpOverride, LogFormat, LogLevel, Mode, PortZero, PrivatePeers, TlsOnHttp, TorrentAccess,
-    UdpBackend, UnknownScrape,
+    Combine, FirstAnnounce, IpOverride, LogFormat, LogLevel, Mode, ParallelTime, PortZero,
+    PrivatePeers, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
 };
 
 /// One option of the configuration.
@@ -1025,6 +1025,216 @@ pub const OPTIONS: &[OptionRow] = &[
             "Every datagram from there must have one, and counts as one from the client that it names.",
             "The source of a datagram can be forged, and is replaced where a network masquerades: name \
              only proxies whose addresses no stranger can send from.",
+        ],
+    ),
+    row(
+        "storage.driver",
+        Kind::Text,
+        Initial::Text(""),
+        Reload::Restart,
+        &[
+            "Where users, torrents and what is counted are kept: sqlite, postgres, mysql, webhook or none.",
+            "Empty: sqlite in private mode, and in registered mode unless access.torrents_file is given \
+             and no option of storage is; else none.",
+        ],
+    ),
+    row(
+        "storage.url",
+        Kind::Secret,
+        Initial::Text(""),
+        Reload::Restart,
+        &[
+            "Where the database is, as the driver writes it; it may hold a password and is never shown.",
+            "Empty for sqlite: skep.db in storage.data_dir.",
+        ],
+    ),
+    row(
+        "storage.data_dir",
+        Kind::Path,
+        Initial::Text("skep-data"),
+        Reload::Restart,
+        &[
+            "Folder for the journal and the file of sqlite, made if need be.",
+            "It must be on a disk that keeps what it confirms, and belongs to one tracker alone.",
+        ],
+    ),
+    row(
+        "storage.names",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Restart,
+        &[
+            "Names of the site's own tables and columns, as in users=members or users.passkey=torrent_pass.",
+            "What is not named is called as skep db schema shows it.",
+        ],
+    ),
+    row(
+        "storage.migrate",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Restart,
+        &[
+            "Whether the tables are the tracker's own, to be made and changed by it at a start.",
+            "false: they belong to the site, and the tracker starts only if they fit.",
+        ],
+    ),
+    row(
+        "storage.poll_secs",
+        integer(0, 86_400),
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Seconds between two looks at the storage for users, torrents and rules that others changed.",
+            "0: never; changes come by the API then.",
+            "Each look reads everything. With storage.migrate = false it is 60 where nothing is said.",
+        ],
+    ),
+    row(
+        "journal.commit_interval_ms",
+        integer(0, 10_000),
+        Initial::Integer(50),
+        Reload::Restart,
+        &[
+            "Milliseconds for which records wait for company before they are written to the disk.",
+            "What is lost with the power heals with the next announces, but for what journal.durable_events \
+             keeps.",
+        ],
+    ),
+    row(
+        "journal.durable_events",
+        Kind::Bool,
+        Initial::Bool(true),
+        Reload::Restart,
+        &[
+            "Whether replies to stopped and completed wait until the disk has them.",
+            "These are not told again, so without it a crash may lose the last bytes of a session.",
+        ],
+    ),
+    row(
+        "journal.queue_max_bytes",
+        Kind::Integer { min: 1 << 20, max: 1 << 34 },
+        Initial::Integer(32 << 20),
+        Reload::Restart,
+        &["Memory for records that are not on the disk yet."],
+    ),
+    row(
+        "journal.segment_bytes",
+        Kind::Integer { min: 1 << 20, max: 1 << 34 },
+        Initial::Integer(64 << 20),
+        Reload::Restart,
+        &["Length of a file of the journal after which the next one begins."],
+    ),
+    row(
+        "journal.size_max_bytes",
+        Kind::Integer { min: 0, max: 1 << 50 },
+        Initial::Integer(0),
+        Reload::Restart,
+        &[
+            "Bytes of all files of the journal above which announces are answered but not counted.",
+            "0: no limit but the disk's.",
+            "It grows only while the storage is away, by about 80 bytes for each announce.",
+        ],
+    ),
+    row(
+        "journal.batch_records_max",
+        integer(1, 100_000),
+        Initial::Integer(5000),
+        Reload::Restart,
+        &["Records that go to the storage in one transaction, at the most."],
+    ),
+    row(
+        "journal.skip_until",
+        Kind::Integer { min: 0, max: i64::MAX as u64 },
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Position in the journal before which records that nobody can read are given up.",
+            "The log and the health page tell it when a damaged file keeps everything behind it from the \
+             storage; records that can be applied are not affected.",
+        ],
+    ),
+    row(
+        "accounts.first_announce",
+        Kind::Choice(FirstAnnounce::WORDS),
+        Initial::Text("baseline"),
+        Reload::Live,
+        &[
+            "What becomes of the counters of a session that nobody knows.",
+            "baseline: counting begins there.",
+            "credit: they are credited in full.",
+        ],
+    ),
+    row(
+        "accounts.baseline_ttl_secs",
+        integer(3600, 31_536_000),
+        Initial::Integer(1_814_400),
+        Reload::Restart,
+        &[
+            "Seconds for which the counters of a silent session are remembered, restarts included.",
+            "A client that comes back in that time is credited with what it moved meanwhile.",
+        ],
+    ),
+    row(
+        "accounts.duplicate_secs",
+        integer(0, 3600),
+        Initial::Integer(60),
+        Reload::Live,
+        &[
+            "Seconds within which an announce that says nothing new is a duplicate.",
+            "It comes by the other address of a client or anew, is answered, and counts no time.",
+        ],
+    ),
+    row(
+        "accounts.gap_max_secs",
+        integer(0, 604_800),
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Seconds that the time between two announces counts for at the most.",
+            "0: twice the longest interval.",
+        ],
+    ),
+    row(
+        "accounts.line_bytes_per_sec_max",
+        Kind::Integer { min: 0, max: 1 << 50 },
+        Initial::Integer(0),
+        Reload::Live,
+        &[
+            "Bytes a second, either way, above which traffic is held until somebody has looked at it.",
+            "0: no limit.",
+        ],
+    ),
+    row(
+        "accounts.sessions_max",
+        integer(1000, 1_000_000_000),
+        Initial::Integer(10_000_000),
+        Reload::Restart,
+        &[
+            "Sessions that are remembered, each of about 130 bytes.",
+            "When there are as many, those that ended go first, and announces of new ones are not counted.",
+        ],
+    ),
+    row(
+        "accounts.parallel_time",
+        Kind::Choice(ParallelTime::WORDS),
+        Initial::Text("once"),
+        Reload::Live,
+        &[
+            "How the time of a user's parallel sessions in one torrent adds up.",
+            "once: an hour is an hour.",
+            "each: every session counts for itself.",
+        ],
+    ),
+    row(
+        "accounts.combine",
+        Kind::Choice(Combine::WORDS),
+        Initial::Text("best"),
+        Reload::Live,
+        &[
+            "How several factors for one announce become one.",
+            "best: the greatest for uploads and the least for downloads.",
+            "product: the product of all.",
+            "first: the first in force, and no other.",
         ],
     ),
     row(

@@ -4,6 +4,7 @@
 //! Every check runs, and every problem is returned: an operator should not have to start the
 //! program once for each mistake.
 
+mod accounts;
 mod compat;
 mod external;
 mod interval;
@@ -173,6 +174,7 @@ impl Settings {
     /// Moves values that nobody chose, or that are only too low, along with what was chosen.
     fn follow(&mut self) {
         self.follow_interval();
+        self.follow_storage();
         let peers_max = self.integer("announce.peers_max");
         if self.is_default("announce.peers_default")
             && self.integer("announce.peers_default") > peers_max
@@ -204,6 +206,7 @@ impl Settings {
         self.check_overlaps();
         self.check_compat();
         self.check_udp_count();
+        self.check_storage();
         self.warn_of_secret("listen.secret");
         self.warn_of_secret("keys.site_key");
         self.check_keys();
@@ -248,7 +251,8 @@ impl Settings {
             }
             _ => {}
         }
-        if self.boolean("scrape.names") && !has_file {
+        let may_name = has_file || self.word::<Mode>("mode") != Mode::Public;
+        if self.boolean("scrape.names") && !may_name {
             self.warn("scrape.names", "has no effect without access.torrents_file");
         }
     }
@@ -365,6 +369,9 @@ impl Settings {
                 protocol: self.networks("proxy.protocol"),
                 protocol_udp: self.networks("proxy.protocol_udp"),
             },
+            storage: self.storage(),
+            journal: self.journal(),
+            accounts: self.accounts(),
             compat: self.compat(),
             log: Log { level: self.word("log.level"), format: self.word("log.format") },
         }
@@ -480,6 +487,14 @@ impl Settings {
 
     fn is_default(&self, key: &str) -> bool {
         self.slot(key).origin == Origin::Default
+    }
+
+    /// Whether any option of a section has another value than its default.
+    fn is_section_set(&self, section: &str) -> bool {
+        let initial = Self::initial();
+        let slots = OPTIONS.iter().zip(self.slots.iter().zip(&initial.slots));
+        let mut of_section = slots.filter(|(option, _)| option.section_and_name().0 == section);
+        of_section.any(|(_, (slot, initial))| slot.value != initial.value)
     }
 
     fn are_sound(&self, keys: &[&str]) -> bool {

@@ -130,6 +130,38 @@ words! {
 }
 
 words! {
+    /// What becomes of the counters of an unknown session.
+    FirstAnnounce {
+        /// Counting begins there.
+        Baseline = "baseline",
+        /// They are credited in full.
+        Credit = "credit",
+    }
+}
+
+words! {
+    /// How the time of parallel sessions adds up.
+    ParallelTime {
+        /// An hour is an hour.
+        Once = "once",
+        /// Each session counts for itself.
+        Each = "each",
+    }
+}
+
+words! {
+    /// How several factors become one.
+    Combine {
+        /// The best one for the user.
+        Best = "best",
+        /// The product of all.
+        Product = "product",
+        /// The first one in force.
+        First = "first",
+    }
+}
+
+words! {
     /// The least severe messages that are logged.
     LogLevel {
         /// Something failed and needs the operator.

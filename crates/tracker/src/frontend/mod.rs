@@ -13,6 +13,7 @@ use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::RateTable;
 
+use crate::accounts::Late;
 use crate::policy::CurrentPolicy;
 use crate::runtime::clock::Clock;
 use crate::runtime::load::CurrentDelay;
@@ -24,6 +25,8 @@ use crate::shards::PeerStore;
 pub struct Shared {
     /// The swarms.
     pub store: Arc<dyn PeerStore>,
+    /// Where replies wait that promise something, if any do.
+    pub late: Option<Arc<Late>>,
     /// What is in force.
     pub policy: CurrentPolicy,
     /// What load adds to intervals.

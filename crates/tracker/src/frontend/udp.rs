@@ -9,18 +9,20 @@ use std::time::Duration;
 use fastrand::Rng;
 use skep_engine::Tick;
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
+use skep_engine::gate::Refusal;
 use skep_engine::session::{Policy, Proxies, Sender, UdpSession, UdpStep, finish_announce};
 use skep_engine::site::Member;
-use skep_engine::swarm::{Counts, Moment, PeerRoom};
+use skep_engine::swarm::{Announced, Counts, Moment, PeerRoom};
 use skep_net::udp::{Batch as Datagrams, Readiness, SOCKETS_MAX, UdpSocket, Waiter};
 use skep_proto::TransactionId;
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::udp::{
     ANNOUNCE_HEADER_BYTES, HEADER_BYTES, SCRAPE_ENTRY_BYTES, SCRAPE_HEADER_BYTES,
-    SCRAPE_INFO_HASHES_MAX, write_scrape_entry, write_scrape_header,
+    SCRAPE_INFO_HASHES_MAX, write_error, write_scrape_entry, write_scrape_header,
 };
 
 use super::Worker;
+use crate::accounts::{Late, LateDatagram};
 use crate::shards::{Answer, Batch, Request};
 
 /// How long a quiet worker sleeps before it looks whether it is to stop.
@@ -39,6 +41,8 @@ pub struct UdpFrontend {
     sockets: Vec<UdpSocket>,
     datagrams: Datagrams,
     jobs: Jobs,
+    /// The numbers of the sockets where late replies go out, where there are any.
+    late_sockets: Vec<Option<usize>>,
 }
 
 /// Requests of a batch that need a swarm, and what their answers need.
@@ -60,6 +64,9 @@ impl UdpFrontend {
     /// Takes over bound sockets. `batch` is how many datagrams are received together.
     #[must_use]
     pub fn new(worker: Worker, session: UdpSession, sockets: Vec<UdpSocket>, batch: usize) -> Self {
+        let late = worker.shared.late.as_deref();
+        let late_socket = |socket| late.and_then(|late| late.add_socket(socket).ok());
+        let late_sockets = sockets.iter().map(late_socket).collect();
         // A datagram is one announce or a scrape of many torrents.
         let requests = batch * SCRAPE_INFO_HASHES_MAX;
         Self {
@@ -72,6 +79,7 @@ impl UdpFrontend {
                 members: Vec::new(),
                 origins: Vec::with_capacity(requests),
             },
+            late_sockets,
         }
     }
 
@@ -117,8 +125,8 @@ impl UdpFrontend {
     /// # Panics
     /// If there is no socket of this number.
     pub fn serve_batch(&mut self, socket: usize) -> io::Result<usize> {
-        let Self { worker, session, sockets, datagrams, jobs } = self;
-        let socket = &mut sockets[socket];
+        let Self { worker, session, sockets, datagrams, jobs, late_sockets } = self;
+        let (socket, late_socket) = (&mut sockets[socket], late_sockets[socket]);
         let received = socket.receive(datagrams, Duration::ZERO)?;
         if received == 0 {
             return Ok(0);
@@ -136,8 +144,9 @@ impl UdpFrontend {
         let intervals = rng.fork();
         let mut moment = Moment { now, rng, new_torrents };
         let delay_secs = shared.delay.secs();
+        let late = shared.late.as_deref().zip(late_socket);
         let mut batch =
-            Answers { jobs, datagrams, counters, policy: &policy, delay_secs, intervals };
+            Answers { jobs, datagrams, counters, policy: &policy, delay_secs, intervals, late };
         shared.store.submit(&mut moment, &mut batch);
         let report = socket.send(datagrams);
         counters.drops[DropReason::SendFailed as usize]
@@ -219,6 +228,8 @@ struct Answers<'a> {
     delay_secs: u32,
     /// Randomness for intervals, while the swarms use the worker's.
     intervals: Rng,
+    /// Where replies wait, and the number of the socket.
+    late: Option<(&'a Late, usize)>,
 }
 
 impl Batch for Answers<'_> {
@@ -247,20 +258,57 @@ impl Batch for Answers<'_> {
     fn complete(&mut self, number: usize, answer: Answer) {
         match (self.jobs.origins[number], answer) {
             (Origin::Announce { datagram, transaction_id, .. }, Answer::Announced(announced)) => {
-                let answers = &self.policy.answers;
-                let interval =
-                    answers.interval_after(&announced, self.delay_secs, &mut self.intervals);
-                let reply = self.datagrams.reply_buffer(datagram);
-                let bytes = finish_announce(reply, transaction_id, interval.secs, &announced);
-                self.datagrams.set_reply_len(datagram, bytes);
-                self.counters.announced(&announced, interval);
-                self.counters.sent_bytes.add(bytes as u64);
+                self.announced(datagram, transaction_id, &announced);
+            }
+            (
+                Origin::Announce { datagram, transaction_id, .. },
+                Answer::Promised(announced, position),
+            ) => {
+                self.announced(datagram, transaction_id, &announced);
+                self.put_off(datagram, transaction_id, position);
+            }
+            (Origin::Announce { datagram, transaction_id, .. }, Answer::Refused(refusal)) => {
+                self.refused(datagram, transaction_id, refusal);
             }
             (Origin::Scrape { datagram, position }, Answer::Scraped(counts)) => {
                 let reply = self.datagrams.reply_buffer(datagram);
                 write_counts(reply, position, counts.unwrap_or_default());
             }
             _ => debug_assert!(false, "an answer is of the kind of its request"),
+        }
+    }
+}
+
+impl Answers<'_> {
+    fn announced(&mut self, datagram: usize, transaction_id: TransactionId, announced: &Announced) {
+        let answers = &self.policy.answers;
+        let interval = answers.interval_after(announced, self.delay_secs, &mut self.intervals);
+        let reply = self.datagrams.reply_buffer(datagram);
+        let bytes = finish_announce(reply, transaction_id, interval.secs, announced);
+        self.datagrams.set_reply_len(datagram, bytes);
+        self.counters.announced(announced, interval);
+        self.counters.sent_bytes.add(bytes as u64);
+    }
+
+    fn refused(&mut self, datagram: usize, transaction_id: TransactionId, refusal: Refusal<'_>) {
+        let reply = self.datagrams.reply_buffer(datagram);
+        let bytes = write_error(reply, transaction_id, refusal.text());
+        self.datagrams.set_reply_len(datagram, bytes);
+        self.counters.refusals[refusal.index()].add(1);
+        self.counters.sent_bytes.add(bytes as u64);
+    }
+
+    /// Takes a reply out of the batch, to be sent once a record is on the disk.
+    #[cold]
+    fn put_off(&mut self, datagram: usize, transaction_id: TransactionId, position: u64) {
+        let (to, bytes) =
+            (self.datagrams.reply_to(datagram), self.datagrams.reply(datagram).into());
+        self.datagrams.set_reply_len(datagram, 0);
+        let waits = self.late.is_some_and(|(late, socket)| {
+            late.send(position, LateDatagram { socket, to, bytes, transaction_id }).is_ok()
+        });
+        if !waits {
+            self.refused(datagram, transaction_id, Refusal::NotRecorded);
         }
     }
 }

@@ -1,14 +1,16 @@
-//! Changes by the API: kept by the storage first, then put in force.
+//! Changes of a site: by the API, kept by the storage first, and by others in the storage itself.
 //!
 //! Knows no transport and checks no permission.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skep_engine::site::Change;
+use skep_engine::site::{Change, TorrentState};
+use skep_proto::InfoHash;
 use skep_store::driver::{Conn, DriverError};
 
 use super::Site;
+use super::refresh::{Differences, differences};
 
 /// Why a change was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +30,41 @@ pub struct Books {
     /// Without a storage changes last as long as the process.
     conn: Option<Arc<dyn Conn>>,
     /// Changes are put in force in the order in which the storage took them.
-    one_at_a_time: Mutex<()>,
+    one_at_a_time: Mutex<Order>,
+}
+
+/// What changes of a site have in common.
+#[derive(Debug, Default)]
+struct Order {
+    /// How many changes there were.
+    changes: u64,
+    /// Whether the last look at the storage found most records gone.
+    doubted: bool,
+}
+
+/// What a look at the storage came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// It holds what is in force.
+    Same,
+    /// Something was changed meanwhile, so that what was found means nothing.
+    Overtaken,
+    /// So many records are gone that it takes a second look to believe it.
+    Doubtful(usize),
+    /// Differences are in force now.
+    Changed {
+        /// How many.
+        changes: usize,
+        /// Torrents that are no longer served.
+        unserved: Vec<InfoHash>,
+    },
 }
 
 impl Books {
     /// Takes over a site and the storage that it was loaded from.
     #[must_use]
     pub fn new(site: Arc<Site>, conn: Option<Arc<dyn Conn>>) -> Self {
-        Self { site, conn, one_at_a_time: Mutex::new(()) }
+        Self { site, conn, one_at_a_time: Mutex::default() }
     }
 
     /// What is in force.
@@ -71,12 +100,67 @@ impl Books {
         &self,
         decide: impl FnOnce(&Site) -> Result<(Vec<Change>, T), E>,
     ) -> Result<T, E> {
-        let _order = self.one_at_a_time.lock();
+        let mut order = self.one_at_a_time.lock();
+        order.changes += 1;
         let (changes, said) = decide(&self.site)?;
         if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty()) {
             conn.change(&changes).map_err(ChangeError::from)?;
         }
         self.site.apply_all(changes);
         Ok(said)
+    }
+
+    /// Puts in force what others changed in the storage. A failure changes nothing.
+    ///
+    /// # Cost
+    /// Reads everything that the storage holds. Other changes wait for it only if they are told to.
+    /// # Errors
+    /// What the storage says.
+    pub fn refresh(
+        &self,
+        budgets_are_settled: bool,
+        changes_wait: bool,
+    ) -> Result<Refreshed, DriverError> {
+        let Some(conn) = &self.conn else { return Ok(Refreshed::Same) };
+        let mut order = self.one_at_a_time.lock();
+        let before = order.changes;
+        let find = || differences(&self.site, &**conn, budgets_are_settled);
+        let found = match changes_wait {
+            true => find()?,
+            false => {
+                drop(order);
+                let found = find()?;
+                order = self.one_at_a_time.lock();
+                found
+            }
+        };
+        if order.changes != before {
+            return Ok(Refreshed::Overtaken);
+        }
+        let Differences { changes, is_doubtful } = found;
+        order.doubted = is_doubtful && !order.doubted;
+        if order.doubted {
+            return Ok(Refreshed::Doubtful(changes.len()));
+        }
+        if changes.is_empty() {
+            return Ok(Refreshed::Same);
+        }
+        let unserved = changes.iter().filter_map(|change| self.unserved_by(change)).collect();
+        let count = changes.len();
+        self.site.apply_all(changes);
+        Ok(Refreshed::Changed { changes: count, unserved })
+    }
+
+    /// The torrent that is not served any more after a change.
+    fn unserved_by(&self, change: &Change) -> Option<InfoHash> {
+        match change {
+            Change::RemoveTorrent(id) => Some(self.site.torrent(*id)?.info_hash),
+            Change::PutTorrent(torrent) => {
+                let is_served =
+                    matches!(torrent.state, TorrentState::Approved | TorrentState::Pending);
+                (!is_served).then_some(torrent.info_hash)
+            }
+            _ => None,
+        }
     }
 }

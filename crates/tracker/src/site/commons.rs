@@ -13,7 +13,7 @@ use skep_engine::site::{Ban, Change, Client, Group, GroupId};
 use skep_proto::PeerId;
 
 /// Records as they were told, in order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Told {
     groups: BTreeMap<GroupId, Group>,
     clients: BTreeMap<Box<str>, Client>,
@@ -21,14 +21,14 @@ struct Told {
 }
 
 /// Which software may announce.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Clients {
     allowed: ClientPrefixes,
     denied: ClientPrefixes,
 }
 
 /// Snapshots for requests, and what they are made of.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Commons {
     told: Mutex<Told>,
     /// By number.

@@ -24,7 +24,6 @@ const PARTS: usize = 64;
 const ENDED_BEFORE_START_SECS: u64 = 3600;
 
 /// Every factor.
-#[derive(Debug)]
 pub(super) struct FactorBook {
     seed: Seed,
     clock: Clock,
@@ -38,7 +37,7 @@ pub(super) struct FactorBook {
 }
 
 /// Read by every announce and written with changes only.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Seen {
     /// Clauses that were ever added to parts.
     narrow: AtomicUsize,
@@ -46,7 +45,7 @@ struct Seen {
 }
 
 /// Records as they were told.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Told {
     factors: HashMap<FactorId, (Factor, Option<Arc<Budget>>)>,
     /// What ended, in that order, to be forgotten some day.

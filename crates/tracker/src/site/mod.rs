@@ -7,11 +7,16 @@ mod commons;
 mod factor_book;
 mod gatekeeper;
 mod keys;
+mod poll;
 mod records;
+mod refresh;
 
-pub use self::books::{Books, ChangeError};
+pub use self::books::{Books, ChangeError, Refreshed};
 pub use self::gatekeeper::Gatekeeper;
 pub use self::keys::KeyRing;
+pub use self::poll::Poll;
+
+use std::fmt;
 
 use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};
@@ -28,12 +33,21 @@ use self::records::Records;
 use crate::runtime::clock::Clock;
 
 /// Users, groups, torrents, factors, clients and bans, for all workers.
-#[derive(Debug)]
 pub struct Site {
     users: Records<User>,
     torrents: Records<Torrent>,
     factors: FactorBook,
     commons: Commons,
+}
+
+impl fmt::Debug for Site {
+    /// Shows how much there is: a site has passkeys, and is long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("users", &self.users_count())
+            .field("torrents", &self.torrents_count())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Site {
@@ -258,3 +272,6 @@ fn account(user: &User) -> UserPart {
     };
     UserPart { account, slots: user.slots, peers_max: user.peers_max }
 }
+
+#[cfg(test)]
+mod tests;

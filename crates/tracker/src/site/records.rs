@@ -13,12 +13,10 @@ const PARTS: usize = 256;
 const DIRECTORIES: usize = 64;
 
 /// Something on cache lines of its own: workers in neighbouring parts do not disturb each other.
-#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Aligned<T>(pub(super) T);
 
 /// Records of one kind.
-#[derive(Debug)]
 pub(super) struct Records<R> {
     seed: Seed,
     /// By the hash of the key.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod access;
+mod accounts;
 mod chihaya;
 mod config;
 mod external;
@@ -16,6 +17,7 @@ mod lifecycle;
 mod memory;
 mod own_gates;
 mod pages;
+mod private;
 mod proxy;
 mod robustness;
 mod scenarios;

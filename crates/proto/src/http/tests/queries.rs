@@ -58,6 +58,18 @@ fn amounts_that_are_no_numbers_count_as_nothing() {
 }
 
 #[test]
+fn corrupt_bytes_are_known_only_if_they_are_told() {
+    let read = |more: &str| {
+        let query = std::format!("{START}&port=1{more}");
+        parse_announce(query.as_bytes(), QueryOptions::default()).map(|read| read.corrupt_bytes)
+    };
+    assert_eq!(read("&corrupt=16384"), Ok(Some(16384)));
+    for told in ["", "&corrupt=", "&corrupt=-1", "&corrupt=1.0"] {
+        assert_eq!(read(told), Ok(None), "{told}");
+    }
+}
+
+#[test]
 fn events_have_no_case_and_unknown_ones_are_no_errors() {
     for (text, event) in [
         ("started", AnnounceEvent::Started),

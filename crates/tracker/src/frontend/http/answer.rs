@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use skep_engine::counters::{Action, DropReason, TrafficCounters};
-use skep_engine::gate::Reason;
+use skep_engine::gate::{Reason, Refusal};
 use skep_engine::limits::PEERS_PER_ANSWER_MAX;
 use skep_engine::session::{Credential, HttpAnnounce, HttpRefusal, HttpSession, Policy};
 use skep_engine::site::Member;
@@ -21,6 +21,8 @@ use skep_proto::http::{
 };
 use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 use skep_proto::websocket::handshake::{self, Accept, HandshakeError};
+
+use tokio::sync::oneshot;
 
 use super::Security;
 use super::client::Client;
@@ -44,6 +46,8 @@ pub(super) enum Next {
     Written(Connection),
     /// It must be made elsewhere.
     Deferred { page: Box<Deferred>, connection: Connection },
+    /// It was written, and is to be sent once what it promises is on the disk.
+    Promised(Promised),
     /// It was written, and from here on a browser speaks WebSocket.
     Upgraded(Caller),
 }
@@ -54,7 +58,26 @@ impl Next {
             Self::Written(connection) | Self::Deferred { connection, .. } => {
                 connection.stays_open()
             }
+            Self::Promised(promised) => promised.head.connection.stays_open(),
             Self::Upgraded(_) => true,
+        }
+    }
+}
+
+/// An answer that promises something.
+#[derive(Debug)]
+pub(super) struct Promised {
+    head: ResponseHead,
+    kept: oneshot::Receiver<bool>,
+}
+
+impl Promised {
+    /// Waits until it is known whether the promise is kept. If it is not, the result is the head of
+    /// the answer to give instead.
+    pub(super) async fn wait(self) -> Result<(), ResponseHead> {
+        match self.kept.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(self.head),
         }
     }
 }
@@ -199,7 +222,7 @@ impl Answerer {
         }
         let target = Target::parse(head.target);
         match target.route {
-            Route::Announce { .. } => self.announce(session, head, &target, client, out),
+            Route::Announce { .. } => return self.announce(session, head, &target, client, out),
             Route::Scrape { .. } => return self.scrape(session, head, &target, client, out),
             Route::Home => {
                 let host = head.header("host").map(<[u8]>::to_vec);
@@ -294,7 +317,7 @@ impl Answerer {
         target: &Target<'_>,
         client: Client,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Next {
         let Self { worker, scratch, .. } = self;
         let counters = &worker.counters.http[usize::from(client.is_ipv6())];
         counters.request(Action::Announce);
@@ -303,7 +326,16 @@ impl Answerer {
             .and_then(|source| session.announce(target, source, &mut scratch.reason));
         match asked {
             Ok(asked) => self.announced(session, head, client, &asked, out),
-            Err(refusal) => refused(counters, session.policy, head, refusal, out),
+            Err(refusal) => {
+                refused(
+                    counters,
+                    session.policy,
+                    &ResponseHead::text(Status::Ok, head),
+                    refusal,
+                    out,
+                );
+                Next::Written(Connection::of(head))
+            }
         }
     }
 
@@ -314,20 +346,29 @@ impl Answerer {
         client: Client,
         asked: &HttpAnnounce,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Next {
         let Self { worker, scratch, .. } = self;
         let Worker { shared, new_torrents, rng, .. } = worker;
         let mut moment = Moment { now: shared.clock.now(), rng, new_torrents };
         let mut batch = OneAnnounce {
             request: [Request::Announce(asked.announce)],
             member: asked.member,
+            corrupt_bytes: asked.corrupt_bytes,
             ipv4: &mut scratch.ipv4[..asked.ipv4_peers * IPV4_BYTES],
             ipv6: &mut scratch.ipv6[..asked.ipv6_peers * IPV6_BYTES],
             peer_ids: asked.peer_ids.then_some(&mut scratch.peer_ids),
-            answer: Cell::default(),
+            answer: Cell::new(Answer::Announced(Announced::default())),
         };
         shared.store.submit(&mut moment, &mut batch);
-        let announced = batch.answer.get();
+        let (announced, position) = match batch.answer.get() {
+            Answer::Announced(announced) => (announced, None),
+            Answer::Promised(announced, position) => (announced, Some(position)),
+            Answer::Refused(refusal) => {
+                self.refused(session.policy, head, client, HttpRefusal::Refused(refusal), out);
+                return Next::Written(Connection::of(head));
+            }
+            _ => unreachable!("an answer is of the kind of its request"),
+        };
         let ids = &scratch.peer_ids;
         let peers = PeerList {
             ipv4: &scratch.ipv4[..announced.ipv4_bytes],
@@ -341,6 +382,39 @@ impl Answerer {
             session.write_announce(out, interval, asked, &announced, peers);
         });
         self.counters(client).announced(&announced, interval);
+        match position {
+            None => Next::Written(Connection::of(head)),
+            Some(position) => {
+                self.promised(ResponseHead::text(Status::Ok, head), client, position, out)
+            }
+        }
+    }
+
+    /// Has an answer wait until a record is on the disk.
+    #[cold]
+    fn promised(
+        &self,
+        head: ResponseHead,
+        client: Client,
+        position: u64,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        let late = self.worker.shared.late.as_ref();
+        match late.and_then(|late| late.kept(position).ok()) {
+            Some(kept) => Next::Promised(Promised { head, kept }),
+            None => {
+                self.break_promise(head, client, out);
+                Next::Written(head.connection)
+            }
+        }
+    }
+
+    /// Puts an answer that asks to try again in the place of another.
+    pub(super) fn break_promise(&self, head: ResponseHead, client: Client, out: &mut Vec<u8>) {
+        out.clear();
+        let policy = self.worker.shared.policy.load();
+        let refusal = HttpRefusal::Refused(Refusal::NotRecorded);
+        refused(self.counters(client), &policy, &head, refusal, out);
     }
 
     fn scrape(
@@ -409,19 +483,20 @@ impl Answerer {
         refusal: HttpRefusal<'_>,
         out: &mut Vec<u8>,
     ) {
-        refused(self.counters(client), policy, head, refusal, out);
+        let head = ResponseHead::text(Status::Ok, head);
+        refused(self.counters(client), policy, &head, refusal, out);
     }
 }
 
 fn refused(
     counters: &TrafficCounters,
     policy: &Policy,
-    head: &Head<'_>,
+    head: &ResponseHead,
     refusal: HttpRefusal<'_>,
     out: &mut Vec<u8>,
 ) {
     refusal.count(counters);
-    respond(out, &ResponseHead::text(Status::Ok, head), 40, |out| {
+    respond(out, head, 40, |out| {
         write_failure(out, &refusal.failure(&policy.answers));
     });
 }
@@ -430,10 +505,11 @@ fn refused(
 struct OneAnnounce<'a> {
     request: [Request; 1],
     member: Option<Member>,
+    corrupt_bytes: Option<u64>,
     ipv4: &'a mut [u8],
     ipv6: &'a mut [u8],
     peer_ids: Option<&'a mut PeerIds>,
-    answer: Cell<Announced>,
+    answer: Cell<Answer>,
 }
 
 impl Batch for OneAnnounce<'_> {
@@ -443,6 +519,10 @@ impl Batch for OneAnnounce<'_> {
 
     fn member(&self, _number: usize) -> Option<Member> {
         self.member
+    }
+
+    fn corrupt_bytes(&self, _number: usize) -> Option<u64> {
+        self.corrupt_bytes
     }
 
     fn room(&mut self, _number: usize) -> PeerRoom<'_> {
@@ -455,9 +535,7 @@ impl Batch for OneAnnounce<'_> {
     }
 
     fn complete(&mut self, _number: usize, answer: Answer) {
-        if let Answer::Announced(announced) = answer {
-            self.answer.set(announced);
-        }
+        self.answer.set(answer);
     }
 }
 

@@ -190,6 +190,13 @@ impl Connection<'_> {
         let open = next.stays_open();
         match next {
             Next::Written(_) => self.send(&[]).await?,
+            Next::Promised(promised) => {
+                if let Err(head) = promised.wait().await {
+                    let answerer = &self.door.answerer;
+                    answerer.borrow().break_promise(head, self.client, &mut self.output);
+                }
+                self.send(&[]).await?;
+            }
             Next::Upgraded(caller) => {
                 self.send(&[]).await?;
                 return Ok(Outcome::Upgraded(caller));

@@ -62,6 +62,7 @@ impl Setup {
             policy::load(&config, &seed, &Arc::new(crate::site::Site::new(&seed, &clock))).unwrap();
         let shared = Shared {
             store: store.clone(),
+            late: None,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             delay: CurrentDelay::default(),
             clock: clock.clone(),

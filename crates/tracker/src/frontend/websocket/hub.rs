@@ -132,6 +132,14 @@ impl Hub {
         self.exchange.send(worker, Parcel { to, frame, offered })
     }
 
+    /// A way to send a whole frame to a browser of this worker from another thread.
+    pub(super) fn later(&self, to: Connection) -> impl FnOnce(Vec<u8>) + Send + 'static {
+        let (worker, exchange) = (self.worker, self.exchange.clone());
+        move |frame| {
+            let _ = exchange.send(worker, Parcel { to, frame, offered: None });
+        }
+    }
+
     /// Sends something to a browser of this worker, unless too much waits for it: that is lost, and
     /// who sent it must not be able to end the connection of another.
     pub(super) fn hand_over(

@@ -4,7 +4,7 @@
 
 use skep_engine::Tick;
 use skep_engine::counters::{Action, Cut, TrafficCounters};
-use skep_engine::gate::Reason;
+use skep_engine::gate::{Reason, Refusal};
 use skep_engine::session::{
     Offered, Policy, WebsocketAnnounce, WebsocketRefusal, WebsocketSession,
 };
@@ -137,11 +137,16 @@ impl<'a> Speaking<'a> {
             answer: None,
         };
         door.submit(now, &mut batch);
-        let Some(Answer::Announced(said)) = batch.answer else { return Ok(()) };
+        let (said, position) = match batch.answer {
+            Some(Answer::Announced(said)) => (said, None),
+            Some(Answer::Promised(said, position)) => (said, Some(position)),
+            Some(Answer::Refused(refusal)) => return Err(WebsocketRefusal::Refused(refusal)),
+            _ => return Ok(()),
+        };
         let delay_secs = door.shared.delay.secs();
         let interval_secs = policy.websocket_interval_secs(&said, delay_secs);
         self.session.announced(&asked, &said, interval_secs)?;
-        self.tell(&said, announce.request.info_hash, interval_secs);
+        self.tell(&said, announce.request.info_hash, interval_secs, position)?;
         let peers = &peers[..said.webrtc_bytes];
         for (peer, offer) in webrtc_peers(peers).zip(offers) {
             self.offer(&announce.request.info_hash, &announce.request.peer_id, offer, &peer);
@@ -149,8 +154,14 @@ impl<'a> Speaking<'a> {
         Ok(())
     }
 
-    /// Answers the announce of a browser.
-    fn tell(&mut self, said: &Announced, info_hash: InfoHash, interval_secs: u32) {
+    /// Answers the announce of a browser, once a record is on the disk if there is one to wait for.
+    fn tell(
+        &mut self,
+        said: &Announced,
+        info_hash: InfoHash,
+        interval_secs: u32,
+        position: Option<u64>,
+    ) -> Result<(), WebsocketRefusal<'static>> {
         let counts = &said.counts;
         let reply = wire::Announced {
             info_hash,
@@ -158,12 +169,35 @@ impl<'a> Speaking<'a> {
             leechers: counts.incomplete(),
             interval_secs,
         };
-        framed(self.output, |out| wire::write_announced(out, &reply));
+        match position {
+            None => framed(self.output, |out| wire::write_announced(out, &reply)),
+            Some(position) => self.tell_late(position, &reply)?,
+        }
         let counters = self.counters();
         counters.answer(Action::Announce);
         counters.peers_sent.add((said.webrtc_bytes / WEBRTC_BYTES) as u64);
         counters.not_stored.add(u64::from(said.not_stored));
         counters.stretched.add(u64::from(interval_secs > self.policy.websocket.interval_secs));
+        Ok(())
+    }
+
+    /// Answers once a record is on the disk, or that it is not.
+    #[cold]
+    fn tell_late(
+        &self,
+        position: u64,
+        reply: &wire::Announced,
+    ) -> Result<(), WebsocketRefusal<'static>> {
+        let refusal = WebsocketRefusal::Refused(Refusal::NotRecorded);
+        let (mut kept, mut broken) = (Vec::new(), Vec::new());
+        framed(&mut kept, |out| wire::write_announced(out, reply));
+        framed(&mut broken, |out| {
+            wire::write_failure(out, Wanted::Announce, Some(&reply.info_hash), refusal.text());
+        });
+        let send = self.door.hub.later(self.session.connection());
+        let late = self.door.shared.late.as_ref().ok_or(refusal)?;
+        late.tell(position, move |is_kept| send(if is_kept { kept } else { broken }))
+            .map_err(|_| refusal)
     }
 
     /// Passes an offer on to one other browser.

@@ -1,0 +1,248 @@
+//! Tables of a site's own, by the names that the site has for them.
+//!
+//! The tables are as such sites have them; what is in them is made up.
+
+use std::collections::BTreeMap;
+
+use skep_engine::site::{Change, GroupId, Torrent, TorrentState, User};
+use skep_proto::InfoHash;
+
+use super::*;
+use crate::servers::shared;
+
+/// The torrents of a tracker in PHP, column by column as its installation makes them.
+const OF_PHP_TRACKER: &str = "
+    CREATE TABLE torrents (
+        tid int(1) unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        infohash binary(20) NOT NULL UNIQUE KEY,
+        name varchar(255) COLLATE utf8_unicode_ci NOT NULL,
+        downloaded int(1) unsigned NOT NULL DEFAULT '0',
+        banned bit(1) NOT NULL DEFAULT b'0',
+        added timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        updated timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
+        KEY banned (banned),
+        FULLTEXT KEY name (name)
+    ) ENGINE = InnoDB DEFAULT CHARSET = utf8 COLLATE = utf8_unicode_ci";
+
+/// Everything that a database has, by number.
+fn loaded(conn: &dyn Conn) -> (BTreeMap<u32, User>, BTreeMap<u32, Torrent>) {
+    let (mut users, mut torrents) = (BTreeMap::new(), BTreeMap::new());
+    conn.load(&mut |change| {
+        match change {
+            Change::PutUser(user) => drop(users.insert(user.id.0, user)),
+            Change::PutTorrent(torrent) => drop(torrents.insert(torrent.id.0, torrent)),
+            _ => {}
+        };
+    })
+    .unwrap();
+    (users, torrents)
+}
+
+fn open_with(
+    server: &Server,
+    database: &str,
+    names: &[(&str, &str)],
+) -> Result<Box<dyn Conn>, DriverError> {
+    driver(server.kind()).open(&settings(server.url(database), names))
+}
+
+#[test]
+fn the_torrents_of_a_php_tracker_are_served_and_counted_in_its_own_table() {
+    let server = shared(Kind::Mariadb);
+    let database = server.create_database();
+    server.sql(&database, OF_PHP_TRACKER);
+    server.sql(
+        &database,
+        "INSERT INTO torrents (infohash, name, downloaded, banned) VALUES \
+         (UNHEX('000102030405060708090a0b0c0d0e0f10111200'), 'Some film', 7, b'0'), \
+         (UNHEX('ff0102030405060708090a0b0c0d0e0f10111213'), 'Another one', 0, b'1')",
+    );
+    let names = [
+        ("torrents", "torrents"),
+        ("torrents.id", "tid"),
+        ("torrents.info_hash", "infohash"),
+        ("torrents.name", "name"),
+        ("torrents.banned", "banned"),
+        ("torrents.completions", "downloaded"),
+    ];
+    let conn = open_with(&server, &database, &names).unwrap();
+    let (_, torrents) = loaded(&*conn);
+    let hash = |first, last| {
+        let mut hash = [0; 20];
+        hash.iter_mut().zip(0..).for_each(|(byte, at)| *byte = at);
+        (hash[0], hash[19]) = (first, last);
+        InfoHash(hash)
+    };
+    let torrent = |id, info_hash, name: &str, state| Torrent {
+        id: TorrentId(id),
+        info_hash,
+        name: Some(name.into()),
+        state,
+        ..Torrent::default()
+    };
+    let expected = [
+        torrent(1, hash(0, 0), "Some film", TorrentState::Approved),
+        torrent(2, hash(255, 19), "Another one", TorrentState::Banned),
+    ];
+    assert_eq!(torrents.into_values().collect::<Vec<_>>(), expected);
+
+    let mut finished = record(1, 1, 10);
+    finished.delta.completed = true;
+    conn.apply(&batch(0, [finished, finished, record(1, 2, 10)])).unwrap();
+    let rows = server.sql(&database, "SELECT tid, downloaded, banned + 0 FROM torrents");
+    assert_eq!(rows, "1\t9\t0\n2\t0\t1\n");
+    // It is seen at the next look.
+    server.sql(&database, "UPDATE torrents SET banned = b'1' WHERE tid = 1");
+    assert_eq!(loaded(&*conn).1[&1].state, TorrentState::Banned);
+}
+
+fn create_site(server: &Server, database: &str) {
+    let sql = match server.kind() {
+        Kind::Postgres => {
+            "CREATE SCHEMA site; \
+             CREATE TABLE site.users_main (\"ID\" serial PRIMARY KEY, \"Email\" text NOT NULL, \
+                torrent_pass char(40) NOT NULL, class integer, blocked boolean, \
+                \"Uploaded\" bigint NOT NULL DEFAULT 0, \"Downloaded\" integer, \
+                \"Seeded\" numeric(20) NOT NULL DEFAULT 0)"
+        }
+        Kind::Mariadb => {
+            "CREATE TABLE users_main (ID int(10) unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, \
+                Email varchar(255) NOT NULL, torrent_pass char(32) NOT NULL, class int, \
+                blocked enum('yes', 'no'), Uploaded bigint(20) unsigned NOT NULL DEFAULT 0, \
+                Downloaded int(11), Seeded bigint NOT NULL DEFAULT 0) DEFAULT CHARSET = latin1"
+        }
+    };
+    server.sql(database, sql);
+    let rows = match server.kind() {
+        Kind::Postgres => {
+            "INSERT INTO site.users_main VALUES (1, 'a', 'aaaa', 5, true, 100, 2147483640), \
+             (2, 'b', 'bbbb', NULL, NULL, 0, NULL), (3, 'c', '', 0, false, 1, 1)"
+        }
+        Kind::Mariadb => {
+            "INSERT INTO users_main VALUES (1, 'a', 'aaaa', 5, 'yes', 100, 2147483640, 0), \
+             (2, 'b', 'bbbb', NULL, NULL, 0, NULL, 0), (3, 'c', '', 0, 'no', 1, 1, 0)"
+        }
+    };
+    server.sql(database, rows);
+}
+
+fn of_users(kind: Kind) -> [(&'static str, &'static str); 8] {
+    let table = if kind == Kind::Postgres { "site.users_main" } else { "users_main" };
+    [
+        ("users", table),
+        ("users.id", "ID"),
+        ("users.passkey", "torrent_pass"),
+        ("users.group_id", "class"),
+        ("users.disabled", "blocked"),
+        ("users.credited_uploaded_bytes", "Uploaded"),
+        ("users.credited_downloaded_bytes", "Downloaded"),
+        ("users.seeding_secs", "Seeded"),
+    ]
+}
+
+fn users_of_a_site_are_read_and_their_sums_added_to_its_own_columns(kind: Kind) {
+    let server = shared(kind);
+    let database = server.create_database();
+    create_site(&server, &database);
+    let conn = open_with(&server, &database, &of_users(kind)).unwrap();
+    let (users, _) = loaded(&*conn);
+    let user = |id, passkey: &str, group, disabled| User {
+        id: UserId(id),
+        passkey: passkey.into(),
+        group: GroupId(group),
+        disabled,
+        ..User::default()
+    };
+    let expected = [user(1, "aaaa", 5, true), user(2, "bbbb", 0, false), user(3, "", 0, false)];
+    for (found, expected) in users.into_values().zip(expected) {
+        assert!(found == expected, "{found:?} with passkey {:?}", found.passkey);
+    }
+
+    let table = of_users(kind)[0].1;
+    let id = if kind == Kind::Postgres { "\"ID\"" } else { "ID" };
+    let rows = || server.sql(&database, &format!("SELECT * FROM {table} ORDER BY {id}"));
+    let mut seeding = record(2, 5, 50);
+    seeding.delta.seeding_secs = 3600;
+    // Nobody has the number 9 any more.
+    conn.apply(&batch(0, [record(1, 5, 30), seeding, record(9, 5, 70)])).unwrap();
+    let lines = rows();
+    let cells: Vec<Vec<_>> = lines.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(cells.len(), 3, "rows were made: {lines}");
+    assert_eq!(cells[0][5..], ["130", "2147483647", "0"], "a column stays at its greatest number");
+    assert_eq!(cells[1][5..], ["50", "49", "3600"], "NULL is nothing");
+    assert_eq!(cells[2][5..], ["1", "1", "0"]);
+    assert_eq!(uploads(&*conn, Totals::User(UserId(9))), 70);
+    // What was applied before changes nothing here either.
+    conn.apply(&batch(0, [record(1, 5, 30)])).unwrap_err();
+    assert_eq!(rows(), lines);
+}
+
+fn tables_of_a_site_are_neither_made_nor_changed_by_the_tracker(kind: Kind) {
+    let server = shared(kind);
+    let database = server.create_database();
+    let names = of_users(kind);
+    let error = open_with(&server, &database, &names).err().unwrap();
+    assert!(matches!(error, DriverError::Schema(_)), "{error:?}");
+    assert!(error.to_string().contains(names[0].1), "{error}");
+    create_site(&server, &database);
+    let missing = [("users", names[0].1), ("users.id", "ID"), ("users.passkey", "passkey_2")];
+    let error = open_with(&server, &database, &missing).err().unwrap().to_string();
+    assert!(error.contains(names[0].1) && error.contains("passkey_2"), "{error}");
+
+    let conn = open_with(&server, &database, &names).unwrap();
+    for change in [Change::RemoveUser(UserId(1)), Change::PutUser(User::default())] {
+        let error = conn.change(&[change]).unwrap_err();
+        assert!(matches!(error, DriverError::Refused(_)), "{error:?}");
+        assert!(error.to_string().contains("users_main"), "{error}");
+    }
+    conn.change(&[Change::PutTorrent(Torrent::default())]).unwrap();
+    assert_eq!(loaded(&*conn).0.len(), 3);
+}
+
+fn info_hashes_are_read_from_columns_of_any_type(kind: Kind) {
+    let server = shared(kind);
+    let digits = "00a1b2c3d4e5f60718293a4b5c6d7e8f90aAbB20";
+    let bytes = match kind {
+        Kind::Postgres => format!("decode('{digits}', 'hex')"),
+        Kind::Mariadb => format!("UNHEX('{digits}')"),
+    };
+    let text = format!("'{digits}'");
+    let kinds = match kind {
+        Kind::Postgres => vec![("bytea", &bytes), ("text", &text), ("char(40)", &text)],
+        Kind::Mariadb => vec![
+            ("binary(20)", &bytes),
+            ("varbinary(20)", &bytes),
+            ("blob", &bytes),
+            ("char(40)", &text),
+            ("varchar(64)", &text),
+        ],
+    };
+    for (of, value) in kinds {
+        let database = server.create_database();
+        server.sql(
+            &database,
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, h {of}); \
+                 INSERT INTO t VALUES (1, {value}), (2, NULL)"
+            ),
+        );
+        let names = [("torrents", "t"), ("torrents.info_hash", "h")];
+        let conn = open_with(&server, &database, &names).unwrap();
+        let (_, torrents) = loaded(&*conn);
+        assert_eq!(torrents.len(), 1, "a torrent without info hash is not there: {of}");
+        let found = torrents[&1].info_hash.0;
+        assert_eq!((found[0], found[1], found[18], found[19]), (0, 0xa1, 0xbb, 0x20), "{of}");
+        let bad = if *value == bytes { "'abc'" } else { "'zz'" };
+        server.sql(&database, &format!("INSERT INTO t VALUES (77, {bad})"));
+        let error = conn.load(&mut |_| {}).unwrap_err();
+        assert!(matches!(error, DriverError::Schema(_)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("row 77") && text.contains("20 bytes"), "{of}: {text}");
+    }
+}
+
+on_both! {
+    users_of_a_site_are_read_and_their_sums_added_to_its_own_columns
+    tables_of_a_site_are_neither_made_nor_changed_by_the_tracker
+    info_hashes_are_read_from_columns_of_any_type
+}

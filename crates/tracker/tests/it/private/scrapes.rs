@@ -1,0 +1,65 @@
+//! Scrapes of a private tracker: for users only, and of torrents that the site knows.
+//!
+//! What counts stand for is tested elsewhere.
+
+use skep_engine::site::{Change, Torrent, TorrentState};
+
+use super::*;
+
+#[test]
+fn scrapes_are_for_users() {
+    let tracker = start(&["--scrape.full=true"]);
+    let hash = "%01".repeat(20);
+    for target in [
+        format!("/scrape?info_hash={hash}"),
+        format!("/passkey-0/scrape?info_hash={hash}"),
+        "/scrape".to_owned(),
+        "/passkey-0/scrape?info_hash=short".to_owned(),
+    ] {
+        assert_eq!(failure(tracker.get(&target).ok()), "Passkey not found", "{target}");
+    }
+    let told = tracker.get("/passkey-1/scrape?info_hash=short");
+    assert_eq!(failure(told.ok()), "invalid info_hash");
+    let mut by_udp = tracker.udp_client(Ipv4Addr::LOCALHOST);
+    // A scrape over UDP has no place for a passkey.
+    assert_eq!(by_udp.scrape(&[torrent(1)]).unwrap_err(), "Passkey not found");
+    let message = json!({"action": "scrape", "info_hash": web::binary(torrent(1).as_bytes())});
+    let answer = browser(&tracker, "/announce").ask(&message);
+    assert_eq!(answer["failure reason"], "Passkey not found");
+    assert_eq!(browser(&tracker, "/passkey-1/announce").scrape(&torrent(1)), [0, 0, 0]);
+}
+
+#[test]
+fn scrapes_show_what_the_site_knows() {
+    let tracker = start(&["--scrape.full=true", "--scrape.names=true", "--scrape.unknown=omit"]);
+    let name = Some("A name".into());
+    put(
+        &tracker,
+        [
+            Change::PutTorrent(Torrent { name, ..of_site(b'b') }),
+            Change::PutTorrent(Torrent { state: TorrentState::Banned, ..of_site(b'c') }),
+            Change::PutTorrent(Torrent { state: TorrentState::Deleted, ..of_site(b'd') }),
+            Change::RemoveTorrent(TorrentId(1)),
+        ],
+    );
+    Way::Path.announce(&tracker, "passkey-1", &announce(torrent(b'b'), 6881, 0)).unwrap();
+    let expected = "d5:filesd20:bbbbbbbbbbbbbbbbbbbbd8:completei1e10:downloadedi0e10:incompletei0e\
+                    4:name6:A nameeee";
+    let asked = ["bbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccc", "eeeeeeeeeeeeeeeeeeee"];
+    let query = asked.map(|hash| format!("info_hash={hash}")).join("&");
+    assert_eq!(tracker.get(&format!("/passkey-1/scrape?{query}")).text(), expected);
+    assert_eq!(tracker.get("/passkey-1/scrape").text(), expected);
+}
+
+#[test]
+fn full_scrapes_list_torrents_of_the_site_without_peers() {
+    let tracker = Tracker::start(&["--mode=private", "--scrape.full=true"]);
+    let pending = Torrent { state: TorrentState::Pending, ..of_site(b'a') };
+    put(
+        &tracker,
+        [Change::PutUser(user(1)), Change::PutTorrent(of_site(b'b')), Change::PutTorrent(pending)],
+    );
+    let expected = "d5:filesd20:bbbbbbbbbbbbbbbbbbbbd8:completei0e10:downloadedi0e10:incompletei0e\
+                    eee";
+    assert_eq!(tracker.get("/passkey-1/scrape").text(), expected);
+}
