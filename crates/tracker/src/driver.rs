@@ -15,3 +15,5 @@ pub use skep_store::driver::registry::{DRIVERS, Make, find};
 pub use skep_store::driver::{
     Batch, Conn, Driver, DriverError, DriverSettings, Passage, Record, Totals,
 };
+#[cfg(feature = "sqlite")]
+pub use skep_store::sqlite::Sqlite;

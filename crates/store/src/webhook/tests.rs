@@ -92,6 +92,20 @@ impl Site {
     }
 }
 
+/// A site that takes whatever comes, over as many connections as one likes.
+fn takes_everything() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                while read(&mut stream).is_some() && write!(stream, "HTTP/1.1 {OK}").is_ok() {}
+            });
+        }
+    });
+    address
+}
+
 fn read(stream: &mut TcpStream) -> Option<Heard> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
@@ -112,6 +126,11 @@ fn read(stream: &mut TcpStream) -> Option<Heard> {
 }
 
 const OK: &str = "204 No Content\r\n\r\n";
+
+crate::battery!({
+    let (folder, address) = (tempfile::tempdir().unwrap(), takes_everything());
+    Subject::new(move || open(Webhook::new(), &format!("http://{address}/"), &folder))
+});
 
 struct Bench {
     folder: tempfile::TempDir,

@@ -20,7 +20,7 @@ const HASH: InfoHash = InfoHash([
 struct Site {
     tracker: Tracker,
     client: HttpClient,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -39,13 +39,18 @@ impl Site {
 
     /// One that knows its users as well.
     fn private(more: &[&str]) -> Self {
-        Self::of(folder(), &[PUBLIC, &["--mode=private"], more].concat())
+        Self::private_in(folder(), more)
+    }
+
+    fn private_in(folder: tempfile::TempDir, more: &[&str]) -> Self {
+        let data = format!("--storage.data_dir={}", folder.path().display());
+        Self::of(folder, &[PUBLIC, &["--mode=private", &data], more].concat())
     }
 
     fn of(folder: tempfile::TempDir, settings: &[&str]) -> Self {
         let tracker = Tracker::start(settings);
         let client = HttpClient::connect(tracker.running().bound().chihaya[0]);
-        Self { tracker, client, _folder: folder }
+        Self { tracker, client, folder }
     }
 
     fn ask(&mut self, method: &str, target: &str, body: &str) -> Response {
@@ -275,6 +280,19 @@ fn what_a_site_puts_decides_who_announces_what() {
     assert_eq!(told(), "Passkey not found");
     site.done("DELETE", "/clients/TR2840", "");
     assert_eq!(told(), "client not allowed");
+}
+
+#[test]
+fn what_a_site_put_is_there_after_a_restart() {
+    let mut site = Site::private(&[]);
+    site.done("PUT", "/torrents/x", r#"{"id": 8, "infohash": "aaaaaaaaaaaaaaaaaaaa"}"#);
+    site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
+    let Site { tracker, folder, .. } = site;
+    drop(tracker);
+    let mut site = Site::private_in(folder, &[]);
+    assert_eq!(site.json("/torrents/aaaaaaaaaaaaaaaaaaaa")["id"], 8);
+    let (_, text) = site.refused("PUT", "/users/x", r#"{"id": 6, "passkey": "secret"}"#);
+    assert_eq!(text, "passkey is that of user 5");
 }
 
 #[test]
