@@ -23,7 +23,7 @@ mod watch;
 pub mod webhook;
 
 pub use journal::{
-    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalReader,
+    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalEnd, JournalReader,
     JournalSettings, JournalStatus, OpenError, RECORD_BYTES_MAX, ReadError, Recovery, SegmentError,
     SegmentReader,
 };

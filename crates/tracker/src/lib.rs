@@ -13,6 +13,7 @@ mod builder;
 pub mod cli;
 pub mod compat;
 pub mod config;
+pub mod db;
 pub mod doctor;
 pub mod driver;
 pub mod frontend;

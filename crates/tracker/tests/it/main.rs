@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod chihaya;
 mod config;
+mod db;
 mod external;
 mod generated;
 mod golden;
