@@ -19,6 +19,8 @@ mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod watch;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use journal::{
     AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalEnd, JournalReader,
