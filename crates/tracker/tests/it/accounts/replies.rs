@@ -14,6 +14,7 @@ use crate::support::websocket::{self as web, Browser};
 use crate::support::{HttpClient, Tracker, UdpClient, announce, torrent, wait_until};
 
 /// A client that can wait for an answer.
+#[expect(clippy::large_enum_variant, reason = "there is one of each")]
 enum Client {
     Http(HttpClient),
     Udp(UdpClient),
