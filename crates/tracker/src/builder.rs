@@ -17,6 +17,7 @@ use crate::accounts::DeltaSink;
 use crate::admin;
 use crate::cli::{self, Command};
 use crate::config::{self, Config, Loaded, Scope, Sources, render};
+use crate::db::{self, DbCommand};
 use crate::{policy, serve, tls};
 
 /// Bad flags, as `sysexits.h` numbers it.
@@ -139,6 +140,9 @@ impl Builder {
             }
             Ok(Command::Check(sources)) => with_config(&sources, |loaded| check(&loaded, &extras)),
             Ok(Command::Schema) => print(&format!("{:#}\n", render::schema())),
+            Ok(Command::Db(command, sources)) => {
+                with_config(&sources, |loaded| of_storage(command, &loaded, &extras))
+            }
             Ok(Command::Token { name, scopes }) => token(&name, &scopes),
             Ok(Command::Help(text)) => print(&(text + &extras.told(""))),
             Ok(Command::Version) => print(&format!("{}\n", cli::version())),
@@ -202,6 +206,20 @@ fn check(loaded: &Loaded, extras: &Extras) -> ExitCode {
         complain(&format!("skep: warning: {warning}\n"));
     }
     print(&(render::effective(loaded) + &extras.told("# ")))
+}
+
+fn of_storage(command: DbCommand, loaded: &Loaded, extras: &Extras) -> ExitCode {
+    match db::run(command, &loaded.config, extras) {
+        Ok(told) if told.is_fine => print(&told.text),
+        Ok(told) => {
+            print(&told.text);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&format!("skep: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints a new token of the API.

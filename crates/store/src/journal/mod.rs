@@ -7,6 +7,7 @@
 mod disk;
 mod folder;
 mod format;
+mod peek;
 mod queue;
 mod reader;
 mod segment;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 pub use self::folder::{Damage, OpenError, Recovery};
 pub use self::format::{BATCH_BYTES_MAX, Fault, RECORD_BYTES_MAX};
+pub use self::peek::JournalEnd;
 pub use self::queue::{AppendError, JournalStatus};
 pub use self::reader::{JournalReader, ReadError};
 pub use self::segment::{SegmentError, SegmentReader};
@@ -199,6 +201,15 @@ impl Journal {
         self.shared.append(record, IfFailing::Queue)
     }
 
+    /// Whether the disk takes nothing, or the journal is full, or its queue is nearly.
+    ///
+    /// # Cost
+    /// Takes no lock.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.is_short()
+    }
+
     /// Takes a record and returns its position when it is on the disk.
     ///
     /// # Errors
@@ -257,8 +268,12 @@ impl Journal {
         while let Some(first) = self.applied(position) {
             match self.disk.0.remove(&segment_path(&self.shared.folder, first)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.shared.lock().segments.pop_front(),
-            };
+                _ => {
+                    let mut state = self.shared.lock();
+                    state.segments.pop_front();
+                    self.shared.note_room(&state);
+                }
+            }
             removed = true;
         }
         if removed { self.disk.0.sync_folder(&self.shared.folder) } else { Ok(()) }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -151,6 +152,8 @@ pub(super) struct Shared {
     done: Condvar,
     pub(super) folder: PathBuf,
     pub(super) id: u64,
+    /// As [`State::is_short`] had it last.
+    short: AtomicBool,
 }
 
 impl Shared {
@@ -177,7 +180,8 @@ impl Shared {
             counts: Counts::default(),
         };
         let (work, done) = (Condvar::new(), Condvar::new());
-        Self { state: Mutex::new(state), work, done, folder, id }
+        let short = AtomicBool::new(state.is_short());
+        Self { state: Mutex::new(state), work, done, folder, id, short }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,6 +193,7 @@ impl Shared {
         let mut state = self.state.lock();
         match state.push(record, if_failing) {
             Ok(position) => {
+                self.note_room(&state);
                 self.wake_writer(&mut state);
                 Ok(position)
             }
@@ -196,6 +201,19 @@ impl Shared {
                 state.counts.refused += 1;
                 Err(error)
             }
+        }
+    }
+
+    /// Whether there is hardly room for more; asked by many at once.
+    pub(super) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether there is room after the state has changed.
+    pub(super) fn note_room(&self, state: &State) {
+        let short = state.is_short();
+        if self.short.load(Ordering::Relaxed) != short {
+            self.short.store(short, Ordering::Relaxed);
         }
     }
 
@@ -282,6 +300,7 @@ impl Shared {
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch.into_buffer());
         }
+        self.note_room(&state);
         self.done.notify_all();
     }
 
@@ -294,6 +313,7 @@ impl Shared {
     pub(super) fn pause(&self, kind: io::ErrorKind, retry_interval: Duration) {
         let mut state = self.state.lock();
         state.failing = Some(kind);
+        self.note_room(&state);
         self.done.notify_all();
         if !state.closing {
             self.work.wait_for(&mut state, retry_interval);
@@ -385,6 +405,12 @@ impl State {
     fn is_full(&self) -> bool {
         let max = self.limits.size_bytes_max;
         max != 0 && self.segment_bytes() >= max
+    }
+
+    /// Whether nothing is taken or will be soon.
+    fn is_short(&self) -> bool {
+        let queue_bytes_short = self.limits.queue_bytes_max / 4 * 3;
+        self.failing.is_some() || self.queued_bytes > queue_bytes_short || self.is_full()
     }
 
     /// Tells whether what is queued should wait for no more company.

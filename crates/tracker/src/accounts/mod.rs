@@ -26,7 +26,8 @@ pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub(crate) use self::late::LateDatagram;
 pub use self::late::{Late, LateThread};
 pub use self::open::{
-    StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
+    StorageError, driver_settings, find_driver, journal_folder, load_site, open_accounts,
+    open_storage, restore_accounts,
 };
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};
@@ -55,6 +56,13 @@ pub trait DeltaSink: Send + Sync {
     /// # Cost
     /// No system call but to wake a writer that sleeps, and no waiting.
     fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64>;
+
+    /// Whether there is hardly room for deltas. Then only ends of sessions and of downloads are to be
+    /// entered in the ledger, and other announces answered without: the next one that is entered
+    /// carries their bytes. Sweeps of sessions wait, too.
+    fn is_short(&self) -> bool {
+        false
+    }
 
     /// Whether a reply to this delta must wait until it is on the disk.
     fn wants_durable(&self, delta: &Delta) -> bool;

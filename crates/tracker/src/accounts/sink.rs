@@ -60,6 +60,10 @@ impl DeltaSink for JournalSink {
         }
     }
 
+    fn is_short(&self) -> bool {
+        self.journal.is_short()
+    }
+
     fn wants_durable(&self, delta: &Delta) -> bool {
         self.durable_events && is_said_once(delta)
     }

@@ -3,7 +3,7 @@
 //! | Route | Answer |
 //! |---|---|
 //! | `GET /` | index for people: version, mode, live numbers, links |
-//! | `GET /health` | `ok`, or JSON if the request prefers it |
+//! | `GET /health` | `ok` or what is wrong, or JSON if the request prefers it |
 //! | `GET /metrics` | every metric as OpenMetrics text |
 //! | `GET /api/openapi.json` | the description of the API |
 //! | `/api/v1/...` | the API, which has a folder of its own |
@@ -41,11 +41,14 @@ async fn index(State(state): State<Arc<AdminState>>) -> Response {
     blocking(pages::HTML_TYPE, make).await
 }
 
-async fn health(headers: HeaderMap) -> Response {
+/// A tracker that answers is never called unhealthy: to restart it would help nobody.
+async fn health(State(state): State<Arc<AdminState>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    match accept.is_some_and(|accept| accept.contains(pages::JSON_TYPE)) {
-        true => page(pages::JSON_TYPE, pages::HEALTH_JSON.into()),
-        false => page(pages::TEXT_TYPE, pages::HEALTH_TEXT.into()),
+    let is_json = accept.is_some_and(|accept| accept.contains(pages::JSON_TYPE));
+    let troubles = state.metrics.troubles();
+    match is_json {
+        true => page(pages::JSON_TYPE, pages::health_json(&troubles)),
+        false => page(pages::TEXT_TYPE, pages::health_text(&troubles)),
     }
 }
 

@@ -1048,7 +1048,8 @@ pub const OPTIONS: &[OptionRow] = &[
             "Empty: sqlite in private mode, and in registered mode unless access.torrents_file is given \
              and no option of storage is; else none.",
         ],
-    ),
+    )
+    .aliases(&[Alias { flags: &["driver"], variable: None, implies: None }]),
     row(
         "storage.url",
         Kind::Secret,

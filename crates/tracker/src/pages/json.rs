@@ -58,8 +58,14 @@ impl Serialize for Versions<'_> {
     }
 }
 
-/// What a healthy tracker says of itself, as JSON.
-pub const HEALTH_JSON: &str = "{\"status\":\"ok\"}";
+/// What a tracker says of itself, as JSON: `ok`, or what is wrong though it answers.
+#[must_use]
+pub fn health_json(troubles: &[String]) -> String {
+    match troubles {
+        [] => "{\"status\":\"ok\"}".to_owned(),
+        _ => serde_json::json!({ "status": "degraded", "troubles": troubles }).to_string(),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +98,7 @@ mod tests {
 
     #[test]
     fn health_is_json() {
-        let json: serde_json::Value = serde_json::from_str(HEALTH_JSON).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&health_json(&[])).unwrap();
         assert_eq!(json["status"], "ok");
     }
 }

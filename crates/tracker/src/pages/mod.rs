@@ -12,7 +12,7 @@ mod stats;
 use crate::config::Mode;
 
 pub use home::home;
-pub use json::{HEALTH_JSON, stats_json};
+pub use json::{health_json, stats_json};
 pub use operator::operator;
 pub use stats::stats_html;
 
@@ -25,6 +25,15 @@ pub const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// What a healthy tracker says of itself.
 pub const HEALTH_TEXT: &str = "ok";
+
+/// What a tracker says of itself to operators: [`HEALTH_TEXT`], or what is wrong though it answers.
+#[must_use]
+pub fn health_text(troubles: &[String]) -> String {
+    match troubles {
+        [] => HEALTH_TEXT.to_owned(),
+        _ => format!("degraded: {}", troubles.join("; ")),
+    }
+}
 
 /// Headers for every page and every JSON answer. Of all that a page may load, only its own style,
 /// its own script and `stats.json` are allowed.

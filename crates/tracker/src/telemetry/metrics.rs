@@ -2,6 +2,8 @@
 //!
 //! Nothing is written on the way of a request. Names, units and texts are in `names`.
 
+pub(super) mod accounts;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,7 @@ use skep_proto::DecodeError;
 
 use super::names::{Kind, METRICS, MetricRow, Unit};
 use super::process::Process;
+use crate::accounts::Status;
 use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
 
@@ -41,6 +44,7 @@ pub struct Gauges {
     certificate_ok: AtomicBool,
     certificate_expires_unix_secs: AtomicU64,
     own_gates: OnceLock<OwnGates>,
+    accounts: OnceLock<Arc<Status>>,
 }
 
 impl Gauges {
@@ -54,6 +58,11 @@ impl Gauges {
     /// Notes how many seconds load adds to intervals.
     pub fn set_delay(&self, secs: u32) {
         self.delay_secs.store(secs.into(), Ordering::Relaxed);
+    }
+
+    /// Notes where accounts tell how they fare.
+    pub fn set_accounts(&self, status: Arc<Status>) {
+        let _ = self.accounts.set(status);
     }
 
     /// Notes the gates of the operator's own program, which stay as they are.
@@ -118,6 +127,12 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a String takes everything");
         text
+    }
+
+    /// What is wrong with a tracker that answers, a sentence for each trouble.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.sources.gauges.accounts.get().map(|status| status.troubles()).unwrap_or_default()
     }
 
     /// Sums for a page that people read.

@@ -2,7 +2,7 @@
 //!
 //! Says what exists and what it means; how a value is read stands in `metrics`.
 
-use super::metrics::{self, Reader};
+use super::metrics::{self, Reader, accounts};
 
 /// How a metric behaves over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +102,86 @@ pub const METRICS: &[MetricRow] = &[
         read: metrics::list_torrents,
     },
     MetricRow {
+        name: "skep_accounts_applied_records_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Records that were applied to the storage.",
+        labels: &[],
+        read: accounts::records,
+    },
+    MetricRow {
+        name: "skep_accounts_apply_batches_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Batches of records that were applied to the storage.",
+        labels: &[],
+        read: accounts::batches,
+    },
+    MetricRow {
+        name: "skep_accounts_apply_failures_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Attempts to apply a batch that failed.",
+        labels: &[],
+        read: accounts::apply_failures,
+    },
+    MetricRow {
+        name: "skep_accounts_apply_seconds_total",
+        kind: Kind::Counter,
+        unit: Some(Unit::Seconds),
+        help: "Time that applying batches took.",
+        labels: &[],
+        read: accounts::apply_seconds,
+    },
+    MetricRow {
+        name: "skep_accounts_given_up_records_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Records that nobody could read and an operator gave up.",
+        labels: &[],
+        read: accounts::given_up,
+    },
+    MetricRow {
+        name: "skep_accounts_oldest_unapplied_seconds",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Seconds),
+        help: "Age of the oldest record that the storage does not have; 0 if it has all.",
+        labels: &[],
+        read: accounts::oldest,
+    },
+    MetricRow {
+        name: "skep_accounts_refused_records_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Records that the storage refused for good, and that were written to refused.jsonl.",
+        labels: &[],
+        read: accounts::refused,
+    },
+    MetricRow {
+        name: "skep_accounts_stuck",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Whether nothing can be applied to the storage: 1 or 0.",
+        labels: &[],
+        read: accounts::stuck,
+    },
+    MetricRow {
+        name: "skep_accounts_unconfirmed_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Waits for the disk that ended without the record on it.",
+        labels: &[],
+        read: accounts::unconfirmed,
+    },
+    MetricRow {
+        name: "skep_accounts_untaken_deltas_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Deltas that the journal did not take; what they counted comes again with the next announce.",
+        labels: &["reason"],
+        read: accounts::untaken,
+    },
+    MetricRow {
         name: "skep_build_info",
         kind: Kind::Info,
         unit: None,
@@ -124,6 +204,46 @@ pub const METRICS: &[MetricRow] = &[
         help: "HTTP answers whose status is an error, by its code.",
         labels: &["family", "code"],
         read: metrics::error_statuses,
+    },
+    MetricRow {
+        name: "skep_journal_bytes",
+        kind: Kind::Gauge,
+        unit: Some(Unit::Bytes),
+        help: "Length of the journal on the disk, and of what waits for it in memory.",
+        labels: &["place"],
+        read: accounts::journal_bytes,
+    },
+    MetricRow {
+        name: "skep_journal_commits_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Batches that were written to the disk and confirmed by it.",
+        labels: &[],
+        read: accounts::commits,
+    },
+    MetricRow {
+        name: "skep_journal_failing",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Whether the disk takes nothing or the journal is as long as it may be: 1 or 0.",
+        labels: &[],
+        read: accounts::journal_failing,
+    },
+    MetricRow {
+        name: "skep_journal_position",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Position behind the last record that was appended, is on the disk, or is in the storage.",
+        labels: &["stage"],
+        read: accounts::positions,
+    },
+    MetricRow {
+        name: "skep_journal_write_failures_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Attempts to write to the disk that failed.",
+        labels: &[],
+        read: accounts::write_failures,
     },
     MetricRow {
         name: "skep_memory_budget_bytes",

@@ -8,6 +8,7 @@ mod accounts;
 mod api;
 mod chihaya;
 mod config;
+mod db;
 mod external;
 mod generated;
 mod golden;
