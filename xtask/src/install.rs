@@ -46,6 +46,9 @@ const PYTHON: &str = "/usr/bin/python3";
 /// What pip is asked for; older releases have no wheels for current Pythons.
 const LIBTORRENT: &str = "libtorrent>=2.0.11,<3";
 
+/// What tests the description of the API; pinned, since a newer release may find more.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 /// The folder that says which packages of npm are needed; `npm install --package-lock-only` there
 /// renews the lock. Of node-datachannel an older release would be taken, which fetches its binary
 /// from elsewhere.
@@ -68,6 +71,7 @@ pub(crate) fn run() -> Result<()> {
     }
     packages(&missing)?;
     libtorrent()?;
+    schemathesis()?;
     webtorrent()
 }
 
@@ -128,6 +132,20 @@ fn libtorrent() -> Result<()> {
 
 fn imports_libtorrent(venv: &Path) -> bool {
     shell::succeeds(shell::program(python(venv)).args(["-c", "import libtorrent"]))
+}
+
+/// Puts schemathesis into a virtual environment of its own below the target directory.
+fn schemathesis() -> Result<()> {
+    let venv = shell::target().join("schemathesis");
+    // Written when all is there.
+    let done = venv.join("installed");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == SCHEMATHESIS) {
+        return Ok(());
+    }
+    shell::run(shell::program(PYTHON).args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    shell::run(shell::program(python(&venv)).args(pip).arg(SCHEMATHESIS))?;
+    fs::write(done, SCHEMATHESIS).context("note what pip installed")
 }
 
 fn python(venv: &Path) -> PathBuf {

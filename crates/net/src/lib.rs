@@ -13,3 +13,5 @@ pub mod memory;
 mod sys;
 pub mod tcp;
 pub mod udp;
+#[cfg(target_os = "linux")]
+pub mod watch;

@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on must stop")]
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[path = "../tests/servers/mod.rs"]
 #[allow(dead_code, reason = "tests need more of it")]
 mod servers;
@@ -35,12 +35,12 @@ fn main() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     let server = if word(1).is_empty() { server(name) } else { None };
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     let url = server.as_ref().map(|server| server.url(&server.create_database()));
-    #[cfg(not(unix))]
-    let url = None;
+    #[cfg(not(target_os = "linux"))]
+    let url: Option<String> = None;
     let settings = DriverSettings {
         url: url.unwrap_or_else(|| word(1).to_owned()),
         data_dir: folder.path().to_owned(),
@@ -53,7 +53,7 @@ fn main() {
 }
 
 /// A server that waits for the disk.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn server(driver: &str) -> Option<servers::Server> {
     let kind = match driver {
         "mysql" => servers::Kind::Mariadb,

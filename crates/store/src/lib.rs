@@ -19,9 +19,11 @@ mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod watch;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use journal::{
-    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalReader,
+    AppendError, BATCH_BYTES_MAX, CloseError, Damage, Fault, Journal, JournalEnd, JournalReader,
     JournalSettings, JournalStatus, OpenError, RECORD_BYTES_MAX, ReadError, Recovery, SegmentError,
     SegmentReader,
 };

@@ -14,8 +14,10 @@ use skep_store::driver::Driver;
 use skep_store::driver::registry::DRIVERS;
 
 use crate::accounts::DeltaSink;
+use crate::admin;
 use crate::cli::{self, Command};
-use crate::config::{self, Config, Loaded, Sources, render};
+use crate::config::{self, Config, Loaded, Scope, Sources, render};
+use crate::db::{self, DbCommand};
 use crate::{policy, serve, tls};
 
 /// Bad flags, as `sysexits.h` numbers it.
@@ -138,6 +140,10 @@ impl Builder {
             }
             Ok(Command::Check(sources)) => with_config(&sources, |loaded| check(&loaded, &extras)),
             Ok(Command::Schema) => print(&format!("{:#}\n", render::schema())),
+            Ok(Command::Db(command, sources)) => {
+                with_config(&sources, |loaded| of_storage(command, &loaded, &extras))
+            }
+            Ok(Command::Token { name, scopes }) => token(&name, &scopes),
             Ok(Command::Help(text)) => print(&(text + &extras.told(""))),
             Ok(Command::Version) => print(&format!("{}\n", cli::version())),
             Err(error) => {
@@ -200,6 +206,31 @@ fn check(loaded: &Loaded, extras: &Extras) -> ExitCode {
         complain(&format!("skep: warning: {warning}\n"));
     }
     print(&(render::effective(loaded) + &extras.told("# ")))
+}
+
+fn of_storage(command: DbCommand, loaded: &Loaded, extras: &Extras) -> ExitCode {
+    match db::run(command, &loaded.config, extras) {
+        Ok(told) if told.is_fine => print(&told.text),
+        Ok(told) => {
+            print(&told.text);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&format!("skep: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a new token of the API.
+fn token(name: &str, scopes: &[Scope]) -> ExitCode {
+    match admin::fresh_token(name, scopes) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            complain(&format!("skep: cannot get random bytes from the system: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints a result; a reader that went away is no failure of ours.

@@ -3,14 +3,18 @@
 //! Reads no environment and no file and prints nothing; of the system it asks only whether a stray
 //! word names a file. The flags themselves come from the list of options.
 
+mod token;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
 use crate::config::options::{OPTIONS, position};
 use crate::config::{
-    Origin, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment, render,
+    Origin, Scope, Sources, Warning, give_text, nearest, nearest_key, printable, read_environment,
+    render,
 };
+use crate::db::DbCommand;
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -22,6 +26,15 @@ pub enum Command {
     Check(Sources),
     /// Show the JSON Schema of the configuration.
     Schema,
+    /// Ask something of the storage.
+    Db(DbCommand, Sources),
+    /// Make a token for the API.
+    Token {
+        /// What the operator calls it.
+        name: String,
+        /// What it may be used for.
+        scopes: Vec<Scope>,
+    },
     /// Show this text.
     Help(String),
     /// Show the version.
@@ -57,6 +70,9 @@ pub fn parse(
     env: &[(OsString, OsString)],
 ) -> Result<Command, UsageError> {
     let mut reader = Reader { args: args.collect(), next: 0, ..Reader::default() };
+    if reader.args.first().is_some_and(|word| word == "token") {
+        return token::parse(&reader.args[1..]);
+    }
     let mut sources = Sources::default();
     read_environment(env, &mut sources);
     let mut flags_ended = false;
@@ -85,7 +101,14 @@ pub fn parse(
         None | Some(CommandWord::Serve) => Command::Serve(sources),
         Some(CommandWord::Check) => Command::Check(sources),
         Some(CommandWord::Schema) => Command::Schema,
-        Some(CommandWord::Help) => Command::Help(help()),
+        Some(CommandWord::Db) => match reader.of_storage {
+            Some(command) => Command::Db(command, sources),
+            None => {
+                let fault = format!("db needs a command of its own: {}", words(DB_COMMANDS));
+                return Err(UsageError { faults: vec![fault] });
+            }
+        },
+        Some(CommandWord::Help | CommandWord::Token) => Command::Help(help()),
         Some(CommandWord::Version) => Command::Version,
     })
 }
@@ -99,8 +122,10 @@ pub fn version() -> String {
 enum CommandWord {
     Serve,
     Check,
+    Db,
     Schema,
     Help,
+    Token,
     Version,
 }
 
@@ -121,6 +146,7 @@ struct Reader {
     args: Vec<OsString>,
     next: usize,
     command: Option<CommandWord>,
+    of_storage: Option<DbCommand>,
     faults: Vec<String>,
 }
 
@@ -132,8 +158,14 @@ impl Reader {
     }
 
     fn read_command(&mut self, arg: &OsStr) {
+        if let (Some(CommandWord::Db), None) = (self.command, self.of_storage) {
+            return self.read_db_command(arg);
+        }
         let found = COMMANDS.iter().find(|(word, _)| arg == *word);
         match (found, self.command) {
+            (Some((_, CommandWord::Token)), _) => {
+                self.faults.push("token must be the first word".to_owned());
+            }
             (Some((_, command)), None) => self.command = Some(*command),
             (Some((word, _)), Some(_)) => {
                 self.faults.push(format!("{word} is a second command; one is allowed"));
@@ -150,6 +182,18 @@ impl Reader {
                 let fault = format!("{shown} is neither a command nor the value of a flag{hint}");
                 self.faults.push(fault);
             }
+        }
+    }
+
+    fn read_db_command(&mut self, arg: &OsStr) {
+        let found = DB_COMMANDS.iter().find(|(word, _)| arg == *word);
+        self.of_storage = found.map(|(_, command)| *command);
+        if self.of_storage.is_none() {
+            let word = arg.to_string_lossy();
+            let hint = hint(nearest(&word, DB_COMMANDS.iter().map(|(word, _)| *word)), "");
+            let shown = if hint.is_empty() { "a stray word".into() } else { printable(&word) };
+            let all = words(DB_COMMANDS);
+            self.faults.push(format!("{shown} is no command of db, which has {all}{hint}"));
         }
     }
 
@@ -315,11 +359,23 @@ fn help() -> String {
 
 const COMMANDS: &[(&str, CommandWord)] = &[
     ("check", CommandWord::Check),
+    ("db", CommandWord::Db),
     ("help", CommandWord::Help),
     ("schema", CommandWord::Schema),
     ("serve", CommandWord::Serve),
+    ("token", CommandWord::Token),
     ("version", CommandWord::Version),
 ];
+
+const DB_COMMANDS: &[(&str, DbCommand)] = &[
+    ("migrate", DbCommand::Migrate),
+    ("schema", DbCommand::Schema),
+    ("status", DbCommand::Status),
+];
+
+fn words<T>(commands: &[(&str, T)]) -> String {
+    commands.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}
 
 /// Flags of Chihaya and of its log library, and whether they take a value.
 const IGNORED: &[(&str, bool)] = &[
@@ -336,6 +392,10 @@ const HELP_HEAD: &str = "\
 Usage: skep [serve] [flags]   run the tracker; without any flag on port 1337, UDP and HTTP
        skep check [flags]     check the configuration and print what takes effect
        skep schema            print the JSON Schema of the configuration
+       skep db status         tell where records and sums are kept, and how far they are
+       skep db migrate        bring the tables of the storage up to date
+       skep db schema         print their SQL, of another driver with --driver NAME
+       skep token             make a token for the API: see skep token --help
 
 Common flags:
   -c, --config FILE      configuration file (TOML, JSON or YAML), also SKEP_CONFIG
@@ -354,213 +414,4 @@ Options and their defaults:
 ";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Config, Problem, TorrentAccess};
-
-    fn os(texts: &[&str]) -> impl Iterator<Item = OsString> {
-        texts.iter().map(OsString::from).collect::<Vec<_>>().into_iter()
-    }
-
-    fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
-        let env: Vec<_> =
-            env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-        match parse(os(args), &env).unwrap() {
-            Command::Serve(sources) => Config::load(&sources).map(|loaded| loaded.config),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn faults(args: &[&str]) -> Vec<String> {
-        parse(os(args), &[]).unwrap_err().faults
-    }
-
-    #[test]
-    fn every_spelling_of_a_flag_sets_the_port() {
-        for args in [
-            &["--port=6969"][..],
-            &["--port", "6969"],
-            &["-port=6969"],
-            &["-port", "6969"],
-            &["-p", "6969"],
-            &["-p=6969"],
-            &["--listen.port", "6969"],
-            &["-listen.port=6969"],
-            &["serve", "-p", "6969"],
-            &["-p", "6969", "serve"],
-            &["-p", "1", "-p", "6969"],
-        ] {
-            assert_eq!(load(args, &[]).unwrap().listen.port, 6969, "{args:?}");
-        }
-    }
-
-    #[test]
-    fn switch_takes_no_value_or_a_truth() {
-        for (args, full) in [
-            (&["--scrape.full"][..], true),
-            (&["--scrape.full=true"], true),
-            (&["--scrape.full=false"], false),
-            (&["--scrape.full", "false"], false),
-            (&["--scrape.full", "serve"], true),
-        ] {
-            assert_eq!(load(args, &[]).unwrap().scrape.full, full, "{args:?}");
-        }
-        assert_eq!(load(&["-debug"], &[]).unwrap().log.level.word(), "debug");
-        assert_eq!(load(&["-debug=false"], &[]).unwrap().log.level.word(), "info");
-        assert_eq!(faults(&["-debug=maybe"]), ["--debug takes true or false"]);
-    }
-
-    #[test]
-    fn whitelist_names_the_file_and_turns_it_on() {
-        for (args, env) in [
-            (&["-w", "list"][..], &[][..]),
-            (&["--whitelist=list"], &[]),
-            (&[], &[("PICO_TRACKER__WHITELIST", "list")]),
-        ] {
-            let access = load(args, env).unwrap().access;
-            assert_eq!(access.torrents, TorrentAccess::Allow);
-            assert_eq!(access.torrents_file.as_deref(), Some("list".as_ref()));
-        }
-    }
-
-    #[test]
-    fn later_layer_wins() {
-        let port = |args: &[&str], env: &[(&str, &str)]| load(args, env).unwrap().listen.port;
-        let pico = ("PICO_TRACKER__PORT", "1");
-        let ours = ("SKEP__LISTEN__PORT", "2");
-        assert_eq!(port(&[], &[pico]), 1);
-        assert_eq!(port(&[], &[ours, pico]), 2);
-        assert_eq!(port(&["-p", "3"], &[pico, ours]), 3);
-        assert_eq!(port(&[], &[("PICO_TRACKER__PORT", "")]), 1337);
-    }
-
-    #[test]
-    fn debug_variable_is_a_switch() {
-        let level = |value| load(&[], &[("DEBUG", value)]).unwrap().log.level.word();
-        for on in ["1", "true", "TRUE", "yes"] {
-            assert_eq!(level(on), "debug", "{on}");
-        }
-        for off in ["", "0", "false", "express:*"] {
-            assert_eq!(level(off), "info", "{off}");
-        }
-    }
-
-    #[test]
-    fn chihayas_own_flags_are_understood() {
-        assert_eq!(load(&["-maxprocs", "3"], &[]).unwrap().listen.workers, 3);
-        let args = ["-profile", "cpu.prof", "-logtostderr", "check"];
-        let Command::Check(sources) = parse(os(&args), &[]).unwrap() else { panic!("not check") };
-        let warnings: Vec<_> = sources.warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(warnings, ["--profile: has no effect", "--logtostderr: has no effect"]);
-    }
-
-    #[test]
-    fn all_faults_are_told_with_the_nearest_name() {
-        assert_eq!(
-            faults(&[
-                "chek",
-                "--prot=1",
-                "-anounce.interval_secs",
-                "60",
-                "--port",
-                "--debug",
-                "-q",
-                "-s"
-            ]),
-            [
-                "chek is neither a command nor the value of a flag; did you mean check?",
-                "unknown flag --prot; did you mean --port?",
-                "unknown flag --anounce.interval_secs; did you mean --announce.interval_secs?",
-                "--port needs a value",
-                "unknown flag -q",
-                "-s needs a value",
-            ]
-        );
-        assert_eq!(faults(&["check", "serve"]), ["serve is a second command; one is allowed"]);
-    }
-
-    #[test]
-    fn unknown_flag_with_a_value_is_one_fault() {
-        assert_eq!(faults(&["--prot", "1"]), ["unknown flag --prot; did you mean --port?"]);
-        assert_eq!(faults(&["--prot", "check"]), ["unknown flag --prot; did you mean --port?"]);
-        assert_eq!(faults(&["--prot", "--pord"]).len(), 2);
-        assert_eq!(faults(&["--prot=1", "chek"]).len(), 2);
-    }
-
-    #[test]
-    fn two_dashes_end_the_flags() {
-        assert!(matches!(parse(os(&["--", "check"]), &[]), Ok(Command::Check(_))));
-        assert_eq!(faults(&["--", "--port", "1"]).len(), 2);
-        assert_eq!(faults(&["check", "--", "--help"]).len(), 1);
-    }
-
-    #[test]
-    fn stray_file_is_told_how_to_be_a_configuration() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let path = file.path().to_str().unwrap();
-        let expected = format!("{path} is a file; a configuration is --config {path}");
-        assert_eq!(faults(&["check", path]), [expected.as_str()]);
-        assert_eq!(faults(&[path]), [expected.as_str()]);
-    }
-
-    #[test]
-    fn faults_never_repeat_values() {
-        let text = faults(&["--listen.secrt=hunter2", "--secret", "my", "hunter2"]).join("\n");
-        assert!(!text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn value_may_begin_with_a_dash() {
-        let config = load(&["--access.clients_deny", "-XX", "-s", "-abc"], &[]).unwrap();
-        assert_eq!(config.access.clients_deny, ["-XX"]);
-        assert_eq!(config.listen.secret.expose(), Some("-abc"));
-    }
-
-    #[test]
-    fn flag_for_the_file_beats_the_variable() {
-        let env = [("SKEP_CONFIG".into(), "a.toml".into())];
-        for (args, file) in [
-            (&[][..], Some("a.toml")),
-            (&["-c", "b.toml"], Some("b.toml")),
-            (&["-config=b.toml"], Some("b.toml")),
-            (&["--config", "b.toml"], Some("b.toml")),
-        ] {
-            let Command::Serve(sources) = parse(os(args), &env).unwrap() else {
-                panic!("{args:?}")
-            };
-            assert_eq!(sources.file(), file.map(AsRef::as_ref));
-        }
-    }
-
-    #[test]
-    fn help_and_version_have_many_names() {
-        for args in [["-h"], ["-help"], ["--help"], ["help"]] {
-            assert!(matches!(parse(os(&args), &[]), Ok(Command::Help(_))), "{args:?}");
-        }
-        for args in [["-v"], ["-version"], ["--version"], ["version"]] {
-            assert!(matches!(parse(os(&args), &[]), Ok(Command::Version)), "{args:?}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn text_that_is_not_unicode_is_a_problem_and_no_panic() {
-        use std::os::unix::ffi::OsStringExt;
-        let bad = |text: &[u8]| OsString::from_vec(text.to_vec());
-        assert!(parse([bad(b"--\xff=1")].into_iter(), &[]).is_err());
-        assert!(parse([bad(b"\xff")].into_iter(), &[]).is_err());
-        let env = [
-            (bad(b"\xff"), bad(b"\xff")),
-            (bad(b"DEBUG"), bad(b"\xff")),
-            (bad(b"SKEP__\xff"), bad(b"1")),
-            (bad(b"SKEP__MODE"), bad(b"\xff")),
-        ];
-        let args = [bad(b"--listen.secret=\xff"), bad(b"--config"), bad(b"/no/\xff")];
-        let Command::Serve(sources) = parse(args.into_iter(), &env).unwrap() else {
-            panic!("not serve")
-        };
-        let problems: Vec<_> =
-            Config::load(&sources).unwrap_err().iter().map(ToString::to_string).collect();
-        assert_eq!(problems.len(), 4, "{problems:?}");
-    }
-}
+mod tests;

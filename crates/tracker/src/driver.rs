@@ -4,7 +4,7 @@
 
 pub use skep_engine::Tick;
 pub use skep_engine::ledger::{
-    Delta, Family, Permille, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
+    Delta, Family, Permille, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId, Verdict,
 };
 pub use skep_engine::site::{
     Ban, Change, Client, Factor, FactorId, Group, GroupId, Target, Torrent, TorrentGroupId,
@@ -15,3 +15,5 @@ pub use skep_store::driver::registry::{DRIVERS, Make, find};
 pub use skep_store::driver::{
     Batch, Conn, Driver, DriverError, DriverSettings, Passage, Record, Totals,
 };
+#[cfg(feature = "sqlite")]
+pub use skep_store::sqlite::Sqlite;

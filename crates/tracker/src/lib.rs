@@ -13,6 +13,7 @@ mod builder;
 pub mod cli;
 pub mod compat;
 pub mod config;
+pub mod db;
 pub mod doctor;
 pub mod driver;
 pub mod frontend;
@@ -28,8 +29,11 @@ pub mod start;
 pub mod stats;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 
 pub use self::builder::{BuildError, Builder, Extras};
+#[cfg(feature = "testing")]
+pub use skep_store::battery;
 
 /// What is taken is counted, so that swarms can be kept within a budget.
 #[cfg(feature = "allocator")]

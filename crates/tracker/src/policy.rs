@@ -57,9 +57,9 @@ pub fn load(
     sizes.listed = torrents.len() as u64;
     sizes.denied = torrents_denied.len() as u64;
     let rules = Rules {
-        addresses_denied: ranges(&access.addresses_deny),
-        clients_allowed: prefixes(&access.clients_allow),
-        clients_denied: prefixes(&access.clients_deny),
+        addresses_denied: addresses_denied(config, site),
+        clients_allowed: clients(config, site, true),
+        clients_denied: clients(config, site, false),
         access: match (config.mode, access.torrents) {
             (Mode::Registered | Mode::Private, _) | (Mode::Public, TorrentAccess::Allow) => {
                 EngineAccess::Listed
@@ -229,8 +229,26 @@ fn ranges(networks: &[IpNet]) -> AddressRanges {
     AddressRanges::new(networks.iter().map(|network| (network.addr(), network.prefix_len())))
 }
 
-fn prefixes(texts: &[String]) -> ClientPrefixes {
-    ClientPrefixes::new(texts.iter().map(String::as_bytes))
+/// The ranges of the configuration, and in public mode the bans of the API, for which there is no
+/// [`Membership`] then.
+fn addresses_denied(config: &Config, site: &Site) -> AddressRanges {
+    let bans = if config.mode == Mode::Public { site.bans() } else { Vec::new() };
+    let listed = config.access.addresses_deny.iter();
+    AddressRanges::new(
+        listed
+            .map(|network| (network.addr(), network.prefix_len()))
+            .chain(bans.iter().map(|ban| (ban.address, ban.prefix_len))),
+    )
+}
+
+/// The prefixes of the configuration, and in public mode those of the API.
+fn clients(config: &Config, site: &Site, allowed: bool) -> ClientPrefixes {
+    let told = if config.mode == Mode::Public { site.clients() } else { Vec::new() };
+    let told = told.iter().filter(|client| client.allowed == allowed);
+    let access = &config.access;
+    let listed = if allowed { &access.clients_allow } else { &access.clients_deny };
+    let listed = listed.iter().map(String::as_bytes);
+    ClientPrefixes::new(listed.chain(told.map(|client| client.prefix.as_bytes())))
 }
 
 fn read(path: Option<&Path>, seed: &Seed, bad_lines: &mut u64) -> Result<TorrentList, ListError> {

@@ -16,6 +16,7 @@ use skep_engine::{Seed, Tick};
 use skep_store::{Look, Watched};
 
 use crate::accounts::Accounts;
+use crate::admin::Tokens;
 use crate::config::{Config, Loaded, report};
 use crate::policy::{self, CurrentPolicy, ListSizes};
 use crate::runtime::clock::Clock;
@@ -58,6 +59,8 @@ pub struct Affected {
     pub clock: Clock,
     /// The level of the log, unless somebody else owns it.
     pub log: Option<LogControl>,
+    /// The tokens of the API.
+    pub tokens: Tokens,
 }
 
 struct State {
@@ -167,8 +170,8 @@ impl Reloader {
         }
     }
 
-    /// Reads configuration and lists again, as on SIGHUP.
-    pub fn reload(&self) {
+    /// Reads configuration and lists again, as on SIGHUP, and tells whether they are in force.
+    pub fn reload(&self) -> bool {
         let mut state = self.state.lock();
         state.complaint.clear();
         state.unfinished = None;
@@ -183,7 +186,7 @@ impl Reloader {
                 if let Some(certificate) = &mut *self.certificate.lock() {
                     certificate.reload(&loaded.config.tls, &self.affected.gauges);
                 }
-                self.take_over(&mut state, Source::new(loaded));
+                self.take_over(&mut state, Source::new(loaded))
             }
             Err(problems) => {
                 let problems = report(&problems);
@@ -193,8 +196,14 @@ impl Reloader {
                 if let Some(certificate) = &mut *self.certificate.lock() {
                     certificate.poll(&self.affected.gauges);
                 }
+                false
             }
         }
+    }
+
+    /// Makes the policy anew of the configuration in force, after the API changed something of it.
+    pub fn refresh(&self) {
+        self.read_lists(&mut self.state.lock());
     }
 
     /// Lets a shorter life of peers begin when its time has come.
@@ -208,7 +217,7 @@ impl Reloader {
     }
 
     /// Puts a configuration and its lists in force, or keeps it for the next look.
-    fn take_over(&self, state: &mut State, mut source: Source) {
+    fn take_over(&self, state: &mut State, mut source: Source) -> bool {
         let config = &source.loaded.config;
         match policy::load(config, &self.affected.seed, &self.affected.site) {
             Ok((policy, sizes)) => {
@@ -221,6 +230,7 @@ impl Reloader {
                     accounts.skip_until(config.journal.skip_until);
                 }
                 self.sweep_interval_secs.store(config.swarm.sweep_interval_secs, Ordering::Relaxed);
+                self.affected.tokens.store(Arc::new(config.admin.tokens.clone()));
                 self.configure_swarms(config);
                 self.put_in_force(state, policy, sizes);
                 source.note_read();
@@ -231,10 +241,12 @@ impl Reloader {
                     bad_lines = sizes.bad_lines,
                     "settings and lists are reloaded"
                 );
+                true
             }
             Err(error) => {
                 self.complain(state, format!("settings and lists are not reloaded: {error}"));
                 state.unfinished = Some(source);
+                false
             }
         }
     }

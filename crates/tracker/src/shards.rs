@@ -23,6 +23,7 @@ use skep_proto::{InfoHash, PeerId};
 
 use self::members::{Asked, Keeping, Kept};
 use crate::accounts::Ledgers;
+use crate::trace::Traces;
 
 /// What a front end wants of one swarm.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +125,9 @@ pub type VisitTorrent<'a> = dyn FnMut(&InfoHash, Counts, Counts) + 'a;
 /// Takes a peer.
 pub type VisitPeer<'a> = dyn FnMut(StoredPeer<'_>) + 'a;
 
+/// Takes a session and for how many seconds it has been silent.
+pub type VisitSession<'a> = dyn FnMut(SessionState, u32) + 'a;
+
 /// Swarms, wherever they are kept.
 pub trait PeerStore: Send + Sync + 'static {
     /// Carries out a batch.
@@ -154,6 +158,10 @@ pub trait PeerStore: Send + Sync + 'static {
     /// Calls `visit` with every peer of one torrent, and returns its counts without WebRTC peers and
     /// those of WebRTC peers; nothing if nobody knows it.
     fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)>;
+
+    /// Calls `visit` with every session of a user and for how many seconds it has been silent. No
+    /// announce waits for more than one shard of it.
+    fn for_each_session(&self, visit: &mut VisitSession<'_>);
 
     /// Drops one torrent, and returns whether it was there.
     fn remove(&self, info_hash: &InfoHash) -> bool;
@@ -197,6 +205,7 @@ pub struct MemoryStore {
     lock_waits: AtomicU64,
     /// Nothing where no users are known.
     accounts: Option<Box<Keeping>>,
+    traces: Arc<Traces>,
 }
 
 /// A shard on cache lines of its own: workers in neighbouring shards do not disturb each other.
@@ -224,8 +233,15 @@ impl MemoryStore {
             large: AtomicBool::new(false),
             lock_waits: AtomicU64::new(0),
             accounts: ledgers.map(|ledgers| Box::new(Keeping::new(ledgers))),
+            traces: Arc::default(),
             seed,
         }
+    }
+
+    /// Tells these traces of every announce while they are on.
+    #[must_use]
+    pub fn with_traces(self, traces: Arc<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Requests that found their shard locked by another thread.
@@ -248,14 +264,6 @@ impl MemoryStore {
         kept.restore(keeping, state, silent_secs, now)
     }
 
-    /// Calls `visit` with every session and for how many seconds it has been silent. No announce waits
-    /// for more than one shard of it.
-    pub fn for_each_session(&self, visit: &mut dyn FnMut(SessionState, u32)) {
-        for shard in &self.shards {
-            shard.0.lock().for_each_session(visit);
-        }
-    }
-
     fn lock(&self, hash: u64) -> MutexGuard<'_, Kept> {
         let shard = &self.shards[shard_number(hash)].0;
         shard.try_lock().unwrap_or_else(|| {
@@ -268,7 +276,9 @@ impl MemoryStore {
         let answer = match batch.requests()[number] {
             Request::Announce(announce) => {
                 let keeping = self.accounts.as_deref();
-                match keeping.and_then(|keeping| Some((keeping, batch.member(number)?))) {
+                let answer = match keeping
+                    .and_then(|keeping| Some((keeping, batch.member(number)?)))
+                {
                     Some((keeping, member)) => {
                         let corrupt_bytes = batch.corrupt_bytes(number);
                         let asked = Asked { announce: &announce, member, corrupt_bytes, hash };
@@ -281,7 +291,12 @@ impl MemoryStore {
                         let announced = kept.swarms.announce_hashed(hash, moment, &announce, room);
                         Answer::Announced(announced)
                     }
+                };
+                if self.traces.is_on() {
+                    let user = batch.member(number).map(|member| member.user);
+                    self.traces.note(moment.now, user, &announce, &answer);
                 }
+                answer
             }
             Request::Scrape(info_hash) => {
                 Answer::Scraped(self.lock(hash).swarms.scrape_hashed(hash, &info_hash))
@@ -394,6 +409,12 @@ impl PeerStore for MemoryStore {
     fn look(&self, info_hash: &InfoHash, visit: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
         let hash = self.seed.hash(info_hash.as_bytes());
         self.lock(hash).swarms.look_hashed(hash, info_hash, visit)
+    }
+
+    fn for_each_session(&self, visit: &mut VisitSession<'_>) {
+        for shard in &self.shards {
+            shard.0.lock().for_each_session(visit);
+        }
     }
 
     fn remove(&self, info_hash: &InfoHash) -> bool {

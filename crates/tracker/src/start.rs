@@ -4,6 +4,7 @@
 
 mod kept;
 mod routes;
+mod unix;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,14 +20,14 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use self::kept::Kept;
+use self::unix::{UnixSockets, add_unix, bind_unix};
 use crate::accounts::{Accounts, AccountsError, LateThread, StorageError};
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
-use crate::bind::unix::{UnixBindError, UnixSocket};
+use crate::bind::unix::UnixBindError;
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
-#[cfg(unix)]
-use crate::config::Listen;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
@@ -48,8 +49,7 @@ use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 use crate::tls::{self, Tls, TlsError};
-
-use self::kept::Kept;
+use crate::trace::Traces;
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
@@ -143,11 +143,6 @@ pub struct Running {
     _unix_sockets: UnixSockets,
 }
 
-#[cfg(unix)]
-type UnixSockets = Vec<UnixSocket>;
-#[cfg(not(unix))]
-type UnixSockets = ();
-
 /// Starts the tracker; when this returns, every socket answers.
 ///
 /// `log` is the log whose level follows the configuration, if there is one.
@@ -172,7 +167,7 @@ pub fn start_with(
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
     let kept = Kept::open(&config, &extras, &seed, &clock)?;
-    let Kept { site: known, store, accounts, .. } = &kept;
+    let Kept { site: known, store, accounts, books, traces, .. } = &kept;
     let (mut first_policy, sizes) = policy::load(&config, &seed, known)?;
     first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
@@ -186,6 +181,7 @@ pub fn start_with(
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
+    let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
     let gauges = gauges(extras.gates, sizes, &clock);
     if let Some(accounts) = accounts {
         gauges.set_accounts(accounts.status().clone());
@@ -210,12 +206,20 @@ pub fn start_with(
         gauges: gauges.clone(),
         clock: clock.clone(),
         log,
+        tokens: tokens.clone(),
     };
     let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
     let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
+        books: books.clone(),
+        store: store.clone(),
+        reloader: reloader.clone(),
+        traces: traces.clone(),
+        tokens,
+        clock: clock.clone(),
+        bounds: Bounds::default(),
     });
     let load = LoadWatch::new(counters.clone(), shared.policy.clone(), shared.delay.clone());
     let mut parts = Parts {
@@ -459,34 +463,6 @@ fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
 fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
     certificate.transpose().map_err(StartError::Tls)
-}
-
-#[cfg(unix)]
-fn bind_unix(config: &Config) -> Result<UnixSockets, StartError> {
-    let Listen { http_unix, http_unix_mode, .. } = &config.listen;
-    let bound = http_unix.iter().map(|path| UnixSocket::bind(path, *http_unix_mode));
-    Ok(bound.collect::<Result<_, _>>()?)
-}
-
-#[cfg(not(unix))]
-fn bind_unix(_config: &Config) -> Result<UnixSockets, StartError> {
-    Ok(())
-}
-
-/// Gives each worker a listener of each unix socket.
-#[cfg(unix)]
-fn add_unix(listeners: &mut [Vec<Listening>], sockets: &UnixSockets) -> io::Result<()> {
-    for of_worker in listeners {
-        for socket in sockets {
-            of_worker.push(Listening::Unix(socket.listener()?));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn add_unix(_listeners: &mut [Vec<Listening>], _sockets: &UnixSockets) -> io::Result<()> {
-    Ok(())
 }
 
 /// Seconds for which a certificate is good, if it tells.

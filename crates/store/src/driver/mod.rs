@@ -148,3 +148,24 @@ pub trait Conn: Send + Sync {
     /// [`DriverError`] if it does not.
     fn ping(&self) -> Result<(), DriverError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("postgres://skep:s3cret@db:5432/site", "postgres://skep:***@db:5432/site"),
+            ("mysql://skep:s:3@c/ret@db/site", "mysql://skep:***@c/ret@db/site"),
+            ("mysql://skep:s@3cret@db/site", "mysql://skep:***@db/site"),
+            ("mysql://skep:@db", "mysql://skep:***@db"),
+            ("postgres://skep@db/site", "postgres://skep@db/site"),
+            ("postgres://db/site?a=b@c", "postgres://db/site?a=b@c"),
+            ("/srv/skep.db", "/srv/skep.db"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

@@ -55,6 +55,10 @@ const MYSQL: Make = Make::Absent;
 const POSTGRES: Make = Make::Driver(&crate::postgres::Postgres);
 #[cfg(not(feature = "postgres"))]
 const POSTGRES: Make = Make::Absent;
+#[cfg(feature = "webhook")]
+const WEBHOOK: Make = Make::Driver(&crate::webhook::Webhook::new());
+#[cfg(not(feature = "webhook"))]
+const WEBHOOK: Make = Make::Absent;
 
 /// All storages, by name.
 pub const DRIVERS: &[Row] = &[
@@ -90,8 +94,8 @@ pub const DRIVERS: &[Row] = &[
         name: "webhook",
         feature: "webhook",
         doc: "The site's own program, to which deltas are sent over HTTP.",
-        url: "`https://host/path`",
-        make: Make::Absent,
+        url: "`https://token@host/path`, or with `name:password@`",
+        make: WEBHOOK,
     },
 ];
 

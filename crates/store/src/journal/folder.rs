@@ -92,7 +92,7 @@ pub(super) fn segment_path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:0DIGITS$}{EXTENSION}"))
 }
 
-fn first_of(name: &OsStr) -> Option<u64> {
+pub(super) fn first_of(name: &OsStr) -> Option<u64> {
     let digits = name.to_str()?.strip_suffix(EXTENSION)?;
     let lawful = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| lawful)

@@ -7,6 +7,7 @@
 mod disk;
 mod folder;
 mod format;
+mod peek;
 mod queue;
 mod reader;
 mod segment;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 pub use self::folder::{Damage, OpenError, Recovery};
 pub use self::format::{BATCH_BYTES_MAX, Fault, RECORD_BYTES_MAX};
+pub use self::peek::JournalEnd;
 pub use self::queue::{AppendError, JournalStatus};
 pub use self::reader::{JournalReader, ReadError};
 pub use self::segment::{SegmentError, SegmentReader};

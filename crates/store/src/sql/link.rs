@@ -25,7 +25,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A way to a server.
 pub(crate) struct Link<S: Server> {
-    runtime: Runtime,
+    /// Taken when this is dropped.
+    runtime: Option<Runtime>,
     options: S::Options,
     /// Where the server is, for messages.
     place: String,
@@ -49,7 +50,7 @@ impl<S: Server> Link<S> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| DriverError::Unavailable(error.to_string()))?;
         Ok(Self {
-            runtime,
+            runtime: Some(runtime),
             place: S::place(&options),
             options,
             idle: Mutex::default(),
@@ -70,7 +71,10 @@ impl<S: Server> Link<S> {
         limit: Duration,
         work: impl AsyncFnOnce(&mut S) -> Result<T, Fault>,
     ) -> Result<T, DriverError> {
-        self.runtime.block_on(async {
+        let Some(runtime) = &self.runtime else {
+            return Err(DriverError::Unavailable("it was closed".into()));
+        };
+        runtime.block_on(async {
             let late = |_| self.silent(limit);
             let _place = match timeout(limit, self.places.acquire()).await.map_err(late)? {
                 Ok(place) => place,
@@ -115,7 +119,12 @@ impl<S: Server> Link<S> {
     /// matter of time.
     fn not_connected(&self, error: sqlx::Error) -> DriverError {
         let (name, place) = (S::NAME, &self.place);
-        let tls = matches!(error, sqlx::Error::Tls(_));
+        let tls = match &error {
+            sqlx::Error::Tls(_) => true,
+            // What the other side of a handshake sent was not accepted.
+            sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        };
         match S::fault(error) {
             DriverError::Unavailable(text) if tls => {
                 DriverError::Settings(format!("{name} at {place}: {text}"))
@@ -134,15 +143,17 @@ impl<S: Server> Link<S> {
 impl<S: Server> Drop for Link<S> {
     /// Takes leave of the server, which would otherwise note a broken connection.
     fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
         // Whoever drives tasks must not wait here.
         if Handle::try_current().is_ok() {
-            return;
+            return runtime.shutdown_background();
         }
         let idle = std::mem::take(self.idle.get_mut());
-        let _left = self.runtime.block_on(timeout(CLOSE_LIMIT, async {
+        let leave = async {
             for connection in idle {
                 let _closed = connection.close().await;
             }
-        }));
+        };
+        let _left = runtime.block_on(async { timeout(CLOSE_LIMIT, leave).await });
     }
 }

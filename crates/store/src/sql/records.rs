@@ -135,6 +135,9 @@ pub(super) const SESSIONS: Table = Table {
     key: 3,
 };
 
+/// How much of a cell that is not what it should be is told.
+const CELL_CHARS_SHOWN: usize = 60;
+
 /// The cells of a row in the order of its table's columns; NULL for columns that are not used.
 pub(crate) struct Cells<'a> {
     /// The table's name, for messages.
@@ -147,11 +150,9 @@ impl Cells<'_> {
     fn wrong(&self, at: usize, allowed: &str) -> DriverError {
         let (table, column) = (self.table, self.columns[at]);
         let row = self.cells[0].unwrap_or("NULL");
-        // What a cell of passkeys holds must reach no log.
-        let found = match (column, self.cells[at]) {
-            ("passkey", _) => "something else".to_owned(),
-            (_, None) => "NULL".to_owned(),
-            (_, Some(cell)) => format!("{:?}", cell.chars().take(60).collect::<String>()),
+        let found = match self.cells[at] {
+            None => "NULL".to_owned(),
+            Some(cell) => format!("{:?}", cell.chars().take(CELL_CHARS_SHOWN).collect::<String>()),
         };
         DriverError::Schema(format!(
             "{table}, row {row}, {column}: found is {found}, allowed is {allowed}"
@@ -202,16 +203,19 @@ impl Cells<'_> {
 
     fn digits<const N: usize>(&self, at: usize) -> Result<[u8; N], DriverError> {
         let cell = self.cells[at].unwrap_or_default().as_bytes();
-        let mut bytes = [0; N];
         let digit = |byte: u8| char::from(byte).to_digit(16);
-        let read = || {
-            for (byte, pair) in bytes.iter_mut().zip(cell.chunks_exact(2)) {
-                *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+        let mut bytes = [0; N];
+        let mut is_good = cell.len() == 2 * N;
+        for (byte, pair) in bytes.iter_mut().zip(cell.chunks_exact(2)) {
+            match (digit(pair[0]), digit(pair[1])) {
+                (Some(high), Some(low)) => *byte = (high << 4 | low) as u8,
+                _ => is_good = false,
             }
-            (cell.len() == 2 * N).then_some(bytes)
-        };
-        let mut read = read;
-        read().ok_or_else(|| self.wrong(at, &format!("{N} bytes, or {} hexadecimal digits", 2 * N)))
+        }
+        if is_good {
+            return Ok(bytes);
+        }
+        Err(self.wrong(at, &format!("{N} bytes, or {} hexadecimal digits", 2 * N)))
     }
 
     pub(super) fn group(&self) -> Result<Option<Change>, DriverError> {
@@ -382,5 +386,74 @@ pub(super) const fn state_word(state: TorrentState) -> &'static str {
         TorrentState::Approved => "approved",
         TorrentState::Banned => "banned",
         TorrentState::Deleted => "deleted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn torrent(cells: [Option<&str>; 10]) -> Result<Option<Change>, DriverError> {
+        Cells { table: "t", columns: TORRENTS.columns, cells: &cells }.torrent()
+    }
+
+    #[test]
+    fn flags_are_read_as_sites_write_them() {
+        for (cell, expected) in [
+            (Some("0"), Some(false)),
+            (Some("no"), Some(false)),
+            (Some("false"), Some(false)),
+            (Some(""), Some(false)),
+            (Some("1"), Some(true)),
+            (Some("-1"), Some(true)),
+            (Some("yes"), Some(true)),
+            (Some("t"), Some(true)),
+            (None, Some(true)),
+            (Some("perhaps"), None),
+        ] {
+            let cells = Cells { table: "t", columns: &["id", "flag"], cells: &[None, cell] };
+            assert_eq!(cells.flag(1, true).ok(), expected, "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let digits = "0123456789abcdef0123456789ABCDEF01234567";
+        let mut cells = [None; 10];
+        (cells[0], cells[1]) = (Some("7"), Some(digits));
+        let Some(Change::PutTorrent(found)) = torrent(cells).unwrap() else { panic!("no torrent") };
+        let mut info_hash = [0; 20];
+        for (byte, at) in info_hash.iter_mut().zip(0..) {
+            *byte = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef][at % 8];
+        }
+        let info_hash = InfoHash(info_hash);
+        assert_eq!(found, Torrent { id: TorrentId(7), info_hash, ..Torrent::default() });
+        assert_eq!(
+            torrent([Some("7"), None, None, None, None, None, None, None, None, None]).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_cell_that_is_wrong_is_told_with_its_row_and_what_is_allowed() {
+        let digits = "0123456789abcdef0123456789abcdef0123456";
+        let long = format!("{digits}77");
+        for (at, cell, allowed) in [
+            (0, "x", "a number"),
+            (0, "4294967296", "4294967295"),
+            (1, digits, "40 hexadecimal"),
+            (1, &long, "40 hexadecimal"),
+            (1, "0123456789abcdef0123456789abcdef0123456g", "20 bytes"),
+            (3, "open", "pending, approved"),
+            (7, "-1", "0 to"),
+        ] {
+            let mut cells = [None; 10];
+            (cells[0], cells[1]) = (Some("7"), Some(&*long).map(|long| &long[..40]));
+            cells[at] = Some(cell);
+            let text = torrent(cells).unwrap_err().to_string();
+            let row = if at == 0 { cell } else { "7" };
+            assert!(text.contains(&format!("t, row {row}, {}", TORRENTS.columns[at])), "{text}");
+            assert!(text.contains(allowed), "{text}");
+        }
     }
 }

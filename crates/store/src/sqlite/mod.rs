@@ -56,10 +56,11 @@ impl Driver for Sqlite {
 /// An open file.
 struct SqliteConn {
     path: PathBuf,
-    /// The only connection of this process that writes, so that none waits for another's lock.
-    writer: Mutex<Connection>,
     /// For short questions, which never wait for a batch.
     reader: Mutex<Connection>,
+    /// The only connection of this process that writes, so that none waits for another's lock. Closed
+    /// last, because one that only reads leaves the write-ahead log behind.
+    writer: Mutex<Connection>,
 }
 
 impl Conn for SqliteConn {

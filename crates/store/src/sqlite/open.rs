@@ -16,7 +16,7 @@ use crate::driver::{DriverError, DriverSettings};
 const FILE: &str = "skep.db";
 
 /// How long to wait for another process, such as a backup, to let go of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Statements that each connection keeps ready; there are fewer.
 const STATEMENTS_MAX: usize = 64;
 /// Pages kept in memory by the writer: a page that many batches change is read once.

@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 // Servers are started as Debian has them.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod databases;
 // Other systems have no file system of a given size that is mounted in a moment.
 #[cfg(target_os = "linux")]
 mod full;
 mod kill;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[path = "../servers/mod.rs"]
+#[allow(dead_code, reason = "benchmarks need more of it")]
 mod servers;
 
 use skep_store::{Journal, JournalSettings};

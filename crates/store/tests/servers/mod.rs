@@ -20,8 +20,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A shell that starts and kills a server when told, and clears up when nobody can tell it any more:
 /// the kernel closes its input however the test ends. Children outlive a killed parent for a moment,
-/// in which no other server could be started on their files.
+/// in which no other server could be started on their files. The kernel hangs up on whom nobody minds
+/// while one of them is frozen.
 const KEEPER: &str = r#"
+trap '' HUP INT TERM
 folder=$1 log=$2 pid=; shift 2
 end() {
     test "$pid" || return
@@ -34,7 +36,7 @@ while read -r word; do
     case $word in
         start) "$@" >>"$log" 2>&1 & pid=$!;;
         end) end;;
-        *) kill -"$word" "$pid";;
+        *) kill -"$word" "$pid" $(ps -o pid= --ppid "$pid");;
     esac
     echo "$word"
 done
@@ -92,6 +94,13 @@ fn is_root() -> bool {
     output(Command::new("id").arg("-u")).unwrap().trim() == "0"
 }
 
+/// Makes a file or a folder one of the user as whom PostgreSQL runs, and nobody else's.
+pub(crate) fn give_to_postgres(path: &Path) {
+    if is_root() {
+        output(Command::new("chown").arg("postgres:").arg(path)).unwrap();
+    }
+}
+
 /// A program that runs as somebody whom the server accepts.
 fn program(kind: Kind, path: PathBuf) -> Vec<String> {
     let mut words = Vec::new();
@@ -132,14 +141,19 @@ fn of_mariadb(name: &str) -> PathBuf {
 ///
 /// # Panics
 /// If it does not come in two minutes.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(look, || format!("waited too long for {what}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for programs that keep their own time")]
+fn wait_or<T>(mut look: impl FnMut() -> Option<T>, complain: impl Fn() -> String) -> T {
+    let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < LIMIT, "waited too long for {what}");
-        thread::sleep(LOOK);
+        assert!(Instant::now() < deadline, "{}", complain());
+        thread::park_timeout(LOOK);
     }
 }
 
@@ -150,8 +164,8 @@ impl Server {
         let [b, c, d] = [fastrand::u8(64..), fastrand::u8(..), fastrand::u8(1..255)];
         // Other tests use none of these addresses, so every port of it is free.
         let ip = Ipv4Addr::new(127, b, c, d);
-        if kind == Kind::Postgres && is_root() {
-            output(Command::new("chown").arg("postgres:").arg(&folder)).unwrap();
+        if kind == Kind::Postgres {
+            give_to_postgres(&folder);
         }
         let words = match kind {
             Kind::Postgres => postgres(&folder, ip, disk),
@@ -217,11 +231,8 @@ impl Server {
         self.tell("start");
         let log = self.folder.join("log");
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        let start = Instant::now();
-        while said().matches(words).count() < starts as usize {
-            assert!(start.elapsed() < LIMIT, "the server does not start:\n{}", said());
-            thread::sleep(LOOK);
-        }
+        let has_begun = || (said().matches(words).count() >= starts as usize).then_some(());
+        wait_or(has_begun, || format!("the server does not start:\n{}", said()));
     }
 
     /// Makes an empty database and returns its name.
@@ -287,16 +298,24 @@ impl Server {
     /// A client that reads statements from its input, as the server's own user.
     pub(crate) fn client(&self, database: &str) -> Command {
         match self.kind {
+            Kind::Postgres => self.client_of("postgres", "", database),
+            Kind::Mariadb => self.client_of("root", "", database),
+        }
+    }
+
+    /// The same as another user.
+    pub(crate) fn client_of(&self, user: &str, password: &str, database: &str) -> Command {
+        match self.kind {
             Kind::Postgres => {
                 let mut psql = Command::new("psql");
-                psql.args(["-XqAtF", "\t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"]);
-                psql.arg(&self.folder).args(["-d", database]);
+                psql.args(["-XqAtF", "\t", "-v", "ON_ERROR_STOP=1", "-U", user, "-h"]);
+                psql.arg(&self.folder).args(["-d", database]).env("PGPASSWORD", password);
                 psql
             }
             Kind::Mariadb => {
                 let mut mariadb = Command::new("mariadb");
-                mariadb.args(["--no-defaults", "-NBrn", "-u", "root", "-D", database]);
-                mariadb.arg("-S").arg(self.folder.join("socket"));
+                mariadb.args(["--no-defaults", "-NBrn", "-u", user, "-D", database]);
+                mariadb.arg("-S").arg(self.folder.join("socket")).env("MYSQL_PWD", password);
                 mariadb
             }
         }
@@ -322,7 +341,7 @@ fn postgres(folder: &Path, ip: Ipv4Addr, disk: Disk) -> Vec<String> {
     output(&mut command(&install)).unwrap();
     let lines = "local all postgres trust\n\
                  local all all scram-sha-256\n\
-                 host all all 127.0.0.0/8 scram-sha-256\n";
+                 hostssl all all 127.0.0.0/8 scram-sha-256\n";
     std::fs::write(folder.join("data/pg_hba.conf"), lines).unwrap();
     let mut words = program(Kind::Postgres, of_postgres("postgres"));
     words.extend(["-D".to_owned(), data]);
@@ -334,7 +353,7 @@ fn postgres(folder: &Path, ip: Ipv4Addr, disk: Disk) -> Vec<String> {
     set("max_connections", "60");
     set("deadlock_timeout", "200ms");
     if disk == Disk::Fast {
-        for name in ["fsync", "synchronous_commit", "full_page_writes"] {
+        for name in ["fsync", "full_page_writes"] {
             set(name, "off");
         }
     }
@@ -362,7 +381,7 @@ fn mariadb(folder: &Path, ip: Ipv4Addr, disk: Disk) -> Vec<String> {
     words.push(format!("--bind-address={ip}"));
     words.push("--skip-name-resolve".to_owned());
     if disk == Disk::Fast {
-        words.push("--innodb-flush-log-at-trx-commit=0".to_owned());
+        words.push("--innodb-flush-log-at-trx-commit=2".to_owned());
         words.push("--innodb-flush-method=nosync".to_owned());
     }
     words

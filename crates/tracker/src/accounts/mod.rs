@@ -26,7 +26,8 @@ pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub(crate) use self::late::LateDatagram;
 pub use self::late::{Late, LateThread};
 pub use self::open::{
-    StorageError, driver_settings, load_site, open_accounts, open_storage, restore_accounts,
+    StorageError, driver_settings, find_driver, journal_folder, load_site, open_accounts,
+    open_storage, restore_accounts,
 };
 pub use self::refused::{REFUSED_FILE, RefusedFile};
 pub use self::restore::{Remembered, Restored};

@@ -2,13 +2,14 @@
 //!
 //! Everything here waits for files and databases, and is done before anybody is answered.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use skep_engine::site::{Change, FactorId};
 use skep_store::JournalSettings;
 use skep_store::driver::registry::{DRIVERS, Make, find};
-use skep_store::driver::{Conn, DriverError, DriverSettings};
+use skep_store::driver::{Conn, Driver, DriverError, DriverSettings};
 
 use super::{Accounts, AccountsError, AccountsSettings, Restored};
 use crate::builder::Extras;
@@ -61,25 +62,41 @@ pub fn open_storage(
     config: &Config,
     extras: &Extras,
 ) -> Result<Option<Arc<dyn Conn>>, StorageError> {
+    let Some(driver) = find_driver(config, extras)? else { return Ok(None) };
+    let opened = driver.open(&driver_settings(config));
+    let name = || config.storage.driver.clone();
+    let conn = opened.map_err(|source| StorageError::Open { name: name(), source })?;
+    Ok(Some(conn.into()))
+}
+
+/// Finds the driver that the configuration names; nothing if it names none.
+///
+/// # Errors
+/// [`StorageError`] if there is no such driver.
+pub fn find_driver<'a>(
+    config: &Config,
+    extras: &'a Extras,
+) -> Result<Option<&'a dyn Driver>, StorageError> {
     let name = &config.storage.driver;
-    let settings = driver_settings(config);
-    let opened = match (extras.driver(name), find(name)) {
-        (Some(driver), _) => driver.open(&settings),
+    match (extras.driver(name), find(name)) {
+        (Some(driver), _) => Ok(Some(driver.as_ref())),
         (None, Some(row)) => match row.make {
-            Make::Nothing => return Ok(None),
-            Make::Driver(driver) => driver.open(&settings),
-            Make::Absent => {
-                return Err(StorageError::Absent { name: name.clone(), feature: row.feature });
-            }
+            Make::Nothing => Ok(None),
+            Make::Driver(driver) => Ok(Some(driver)),
+            Make::Absent => Err(StorageError::Absent { name: name.clone(), feature: row.feature }),
         },
         (None, None) => {
             let own = extras.drivers.iter().map(|driver| driver.name());
             let known = DRIVERS.iter().map(|row| row.name).chain(own).collect();
-            return Err(StorageError::Unknown { name: name.clone(), known });
+            Err(StorageError::Unknown { name: name.clone(), known })
         }
-    };
-    let conn = opened.map_err(|source| StorageError::Open { name: name.clone(), source })?;
-    Ok(Some(conn.into()))
+    }
+}
+
+/// The folder of the journal.
+#[must_use]
+pub fn journal_folder(config: &Config) -> PathBuf {
+    config.storage.data_dir.join(JOURNAL_FOLDER)
 }
 
 /// How the configuration wants the driver to be opened.
@@ -123,7 +140,7 @@ pub fn open_accounts(
             segment_bytes: journal.segment_bytes,
             queue_bytes_max: usize::try_from(journal.queue_max_bytes).unwrap_or(usize::MAX),
             size_bytes_max: journal.size_max_bytes,
-            ..JournalSettings::new(data_dir.join(JOURNAL_FOLDER), id_if_new)
+            ..JournalSettings::new(journal_folder(config), id_if_new)
         },
         data_dir: data_dir.clone(),
         durable_events: journal.durable_events,

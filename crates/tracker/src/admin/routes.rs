@@ -5,8 +5,10 @@
 //! | `GET /` | index for people: version, mode, live numbers, links |
 //! | `GET /health` | `ok` or what is wrong, or JSON if the request prefers it |
 //! | `GET /metrics` | every metric as OpenMetrics text |
+//! | `GET /api/openapi.json` | the description of the API |
+//! | `/api/v1/...` | the API, which has a folder of its own |
 //!
-//! Anything else is a problem in JSON. Nothing here changes the tracker.
+//! Anything else is a problem in JSON. Nothing but the API changes the tracker.
 
 use std::sync::Arc;
 
@@ -23,13 +25,15 @@ use crate::pages;
 use crate::telemetry::metrics;
 
 pub(super) fn router(state: Arc<AdminState>) -> Router {
+    let api = super::api::router(&state);
     Router::new()
         .route("/", get(index))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
+        .with_state(state)
+        .merge(api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
 }
 
 async fn index(State(state): State<Arc<AdminState>>) -> Response {
@@ -53,13 +57,13 @@ async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn not_found() -> Problem {
-    let detail = "this listener has /, /health and /metrics";
-    Problem { status: StatusCode::NOT_FOUND, detail }
+    let detail = "this listener has /, /health, /metrics and what /api/openapi.json says";
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn method_not_allowed() -> Problem {
-    let detail = "only GET and HEAD are allowed here";
-    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail }
+    let detail = "this path does not take this method; see Allow";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// Makes a body where waiting for a lock or a file holds up nobody else.
@@ -71,7 +75,7 @@ async fn blocking(
         Ok(body) => page(content_type, body),
         Err(_) => {
             let detail = "the answer could not be made";
-            Problem { status: StatusCode::INTERNAL_SERVER_ERROR, detail }.into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
         }
     }
 }

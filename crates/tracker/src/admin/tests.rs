@@ -4,15 +4,20 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::thread;
 
+use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::swarm::SwarmSettings;
+use skep_store::driver::Conn;
+use skep_store::driver::testing::{Failing, Memory};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::config::Mode;
-use crate::runtime::clock::Clock;
+use crate::config::{Config, Mode, Sources};
+use crate::policy;
+use crate::reload::Affected;
 use crate::shards::MemoryStore;
+use crate::site::Site as Members;
 
 /// How long a test waits before it calls a missing answer a failure.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -25,14 +30,19 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::start_with(Mode::Public, None)
+    }
+
+    fn start_with(mode: Mode, conn: Option<Arc<dyn Conn>>) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let store = MemoryStore::new(&SwarmSettings::default(), Seed::new(1));
+        let store: Arc<dyn PeerStore> =
+            Arc::new(MemoryStore::new(&SwarmSettings::default(), Seed::new(1)));
         let workers = vec![Arc::new(WorkerCounters::default())];
-        let metrics = Metrics::new(workers, Arc::new(store), Clock::start(), Arc::default());
+        let metrics = Metrics::new(workers, store.clone(), Clock::start(), Arc::default());
         let site = Site {
             version: "1.2.3",
-            mode: Mode::Public,
+            mode,
             udp_port: Some(1337),
             http_port: Some(1337),
             websocket: true,
@@ -44,7 +54,7 @@ impl Running {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            let state = Arc::new(AdminState { metrics, site });
+            let state = Arc::new(state(metrics, site, store, conn));
             runtime.block_on(serve(listener, state, shutdown))?;
             Ok(runtime.metrics().num_alive_tasks())
         });
@@ -70,6 +80,41 @@ impl Running {
         drop(self.stop.take());
         let connections = self.thread.take().unwrap().join().unwrap();
         assert_eq!(connections.unwrap(), 0);
+    }
+}
+
+fn state(
+    metrics: Metrics,
+    site: Site,
+    store: Arc<dyn PeerStore>,
+    conn: Option<Arc<dyn Conn>>,
+) -> AdminState {
+    let (seed, tokens) = (Seed::new(1), Tokens::default());
+    let clock = Clock::start();
+    let members = Arc::new(Members::new(&seed, &clock));
+    let loaded = Config::load(&Sources::default()).unwrap();
+    let affected = Affected {
+        policy: Arc::new(ArcSwap::from_pointee(
+            policy::load(&loaded.config, &seed, &members).unwrap().0,
+        )),
+        store: store.clone(),
+        site: members.clone(),
+        seed,
+        gauges: Arc::default(),
+        clock: clock.clone(),
+        log: None,
+        tokens: tokens.clone(),
+    };
+    AdminState {
+        metrics,
+        site,
+        books: Arc::new(Books::new(members, conn)),
+        store,
+        reloader: Arc::new(Reloader::new(loaded, None, affected)),
+        traces: Arc::default(),
+        tokens,
+        clock,
+        bounds: Bounds::default(),
     }
 }
 
@@ -137,5 +182,34 @@ fn kept_connection_serves_several_requests() {
             answer.push(byte[0]);
         }
     }
+    running.stop();
+}
+
+#[test]
+fn change_that_the_storage_does_not_take_is_not_made() {
+    let memory = Memory::new();
+    let running = Running::start_with(Mode::Registered, Some(Arc::new(memory.clone())));
+    let send = |method: &str, more: &str| {
+        let mut stream = running.connect();
+        let head = format!("{method} /api/v1/groups/1 HTTP/1.1\r\nHost: 127.0.0.1");
+        write!(stream, "{head}\r\nConnection: close\r\n{more}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let json = "Content-Type: application/json\r\nContent-Length: 2";
+    let put = || send("PUT", &format!("{json}\r\nIdempotency-Key: k\r\n\r\n{{}}"));
+    memory.set_failing(Failing::Away);
+    let answer = put();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
+    assert!(send("GET", "\r\n").starts_with("HTTP/1.1 404 "));
+    memory.set_failing(Failing::Never);
+    // The same key: a request that failed for no fault of its own may come again.
+    let answer = put();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let mut kept = Vec::new();
+    memory.load(&mut |change| kept.push(change)).unwrap();
+    assert_eq!(kept.len(), 1);
     running.stop();
 }

@@ -14,8 +14,8 @@ mod value;
 mod words;
 
 pub use model::{
-    Access, Accounts, Announce, Compat, Config, Http, Journal, Keys, Listen, Listeners, Log, Proxy,
-    Scrape, Storage, Swarm, TlsFiles, Websocket,
+    Access, Accounts, Admin, AdminToken, Announce, Compat, Config, Http, Journal, Keys, Listen,
+    Listeners, Log, Proxy, Scrape, Storage, Swarm, TlsFiles, Websocket,
 };
 pub use problem::{Origin, Problem, Warning, report};
 pub use raw::Sources;
@@ -23,8 +23,9 @@ pub use resolve::{Loaded, changed_restart_keys};
 pub use value::Secret;
 pub use words::{
     Combine, FirstAnnounce, IpOverride, LogFormat, LogLevel, Mode, ParallelTime, PortZero,
-    PrivatePeers, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
+    PrivatePeers, Scope, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
 };
 
 pub(crate) use problem::{nearest, printable};
 pub(crate) use raw::{give_text, nearest_key, read_environment};
+pub(crate) use resolve::scopes_of;

@@ -13,7 +13,7 @@ use skep_engine::limits::PEER_TTL_SECS_MAX;
 use super::value::Secret;
 use super::words::{
     Combine, FirstAnnounce, IpOverride, LogFormat, LogLevel, Mode, ParallelTime, PortZero,
-    PrivatePeers, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
+    PrivatePeers, Scope, TlsOnHttp, TorrentAccess, UdpBackend, UnknownScrape,
 };
 
 /// A whole configuration; its default is what no source at all gives.
@@ -23,6 +23,8 @@ pub struct Config {
     pub mode: Mode,
     /// Sockets and threads.
     pub listen: Listen,
+    /// The API.
+    pub admin: Admin,
     /// Limits of HTTP connections.
     pub http: Http,
     /// Browsers.
@@ -94,6 +96,24 @@ pub struct Listen {
     pub receive_buffer_bytes: u32,
     /// Datagrams taken at once.
     pub udp_batch: u32,
+}
+
+/// The `admin` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// Who may use the API; empty for everybody on this host.
+    pub tokens: Vec<AdminToken>,
+}
+
+/// A token of the API, of which only the hash is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// What the operator calls it.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
 }
 
 /// The `http` section.

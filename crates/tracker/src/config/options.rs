@@ -245,7 +245,7 @@ pub const OPTIONS: &[OptionRow] = &[
         Reload::Restart,
         &[
             "Addresses of the metrics and of everything else that is for the operator alone.",
-            "They ask for no password, so keep them away from strangers.",
+            "Metrics ask for no password, so keep them away from strangers.",
             "Empty or [\"off\"]: no such listener.",
         ],
     ),
@@ -324,6 +324,17 @@ pub const OPTIONS: &[OptionRow] = &[
             "Datagrams that a worker takes from a socket at once.",
             "More save system calls under load and cost about 10 KiB of memory each for each \
              worker.",
+        ],
+    ),
+    row(
+        "admin.tokens",
+        Kind::Texts,
+        Initial::List(&[]),
+        Reload::Live,
+        &[
+            "Tokens of the API under listen.admin, each as name:scope+scope:hash; skep token makes them.",
+            "Scopes are read, write, bans, reload, trace and users:passkeys.",
+            "Empty: no token is asked for, and only programs on this host may use the API.",
         ],
     ),
     row(
@@ -1037,7 +1048,8 @@ pub const OPTIONS: &[OptionRow] = &[
             "Empty: sqlite in private mode, and in registered mode unless access.torrents_file is given \
              and no option of storage is; else none.",
         ],
-    ),
+    )
+    .aliases(&[Alias { flags: &["driver"], variable: None, implies: None }]),
     row(
         "storage.url",
         Kind::Secret,

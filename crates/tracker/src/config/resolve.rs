@@ -5,6 +5,7 @@
 //! program once for each mistake.
 
 mod accounts;
+mod admin;
 mod compat;
 mod external;
 mod interval;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use skep_net::udp::SOCKETS_MAX;
 
+pub(crate) use self::admin::scopes_of;
 use self::transport::octal;
 use super::model::{
     Access, Announce, Config, Http, Keys, Listen, Listeners, Log, Proxy, Scrape, Swarm, TlsFiles,
@@ -203,6 +205,7 @@ impl Settings {
         self.check_listeners();
         self.check_tls();
         self.check_unix_sockets();
+        self.check_admin();
         self.check_overlaps();
         self.check_compat();
         self.check_udp_count();
@@ -335,6 +338,7 @@ impl Settings {
         Config {
             mode: self.word("mode"),
             listen: self.listen(),
+            admin: self.admin(),
             http: Http {
                 head_max_bytes: self.integer("http.head_max_bytes"),
                 head_timeout_secs: self.integer("http.head_timeout_secs"),

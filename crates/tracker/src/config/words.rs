@@ -185,6 +185,24 @@ words! {
     }
 }
 
+words! {
+    /// What a token of the API may be used for.
+    Scope {
+        /// To read everything but passkeys.
+        Read = "read",
+        /// To change torrents, users, groups and factors.
+        Write = "write",
+        /// To change bans and rules about clients.
+        Bans = "bans",
+        /// To reload configuration and lists.
+        Reload = "reload",
+        /// To follow what a user or the clients of a torrent announce.
+        Trace = "trace",
+        /// To read passkeys.
+        Passkeys = "users:passkeys",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

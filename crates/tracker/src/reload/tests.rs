@@ -51,6 +51,7 @@ impl Setup {
             site,
             clock,
             log: None,
+            tokens: Arc::default(),
         };
         Self { folder, reloader: Reloader::new(loaded, None, affected) }
     }

@@ -20,6 +20,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
 use crate::shards::{MemoryStore, PeerStore, SHARDS};
 use crate::site::{Books, Poll, Site};
+use crate::trace::Traces;
 
 /// What was found, and what takes what comes.
 pub(super) struct Kept {
@@ -29,6 +30,7 @@ pub(super) struct Kept {
     pub(super) accounts: Option<Arc<Accounts>>,
     pub(super) late: Option<Arc<Late>>,
     pub(super) late_thread: Option<LateThread>,
+    pub(super) traces: Arc<Traces>,
 }
 
 impl Kept {
@@ -54,13 +56,16 @@ impl Kept {
         let ledgers = sink.as_ref().map(|sink| ledgers(config, &site, sink));
         let (late, late_thread) = sink.map(Late::new).unzip();
         let swarms = policy::swarm_settings(config);
-        let store = Arc::new(MemoryStore::with_ledgers(&swarms, seed.clone(), ledgers));
+        let traces = Arc::<Traces>::default();
+        let store = MemoryStore::with_ledgers(&swarms, seed.clone(), ledgers);
+        let store = Arc::new(store.with_traces(traces.clone()));
         if let Some(accounts) = &accounts {
             restore_accounts(accounts, config, &site, &store, clock)?;
         }
         let books = Arc::new(Books::new(site.clone(), conn));
         chihaya::begin(&books, &config.compat)?;
-        Ok(Self { site, books, store, accounts: accounts.map(Arc::new), late, late_thread })
+        let accounts = accounts.map(Arc::new);
+        Ok(Self { site, books, store, accounts, late, late_thread, traces })
     }
 }
 

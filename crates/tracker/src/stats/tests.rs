@@ -6,7 +6,7 @@ use skep_engine::swarm::{Counts, Moment, Pressure, SwarmSettings, Tally};
 use skep_proto::{InfoHash, PeerId};
 
 use super::*;
-use crate::shards::{Batch, VisitPeer, VisitTorrent};
+use crate::shards::{Batch, VisitPeer, VisitSession, VisitTorrent};
 
 /// Endpoint, none of a WebRTC peer, class and peer id.
 type Peer = (Vec<u8>, PeerClass, Option<PeerId>);
@@ -71,6 +71,8 @@ impl PeerStore for Listed {
     fn look(&self, _: &InfoHash, _: &mut VisitPeer<'_>) -> Option<(Counts, Counts)> {
         None
     }
+
+    fn for_each_session(&self, _: &mut VisitSession<'_>) {}
 
     fn remove(&self, _: &InfoHash) -> bool {
         false

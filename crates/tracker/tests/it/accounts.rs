@@ -3,6 +3,8 @@
 //! How a ledger counts is tested in the engine, how records are kept in the store.
 
 mod own_peers;
+mod replies;
+mod sockets;
 mod store;
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +35,7 @@ struct State {
     deltas: Vec<(Delta, Option<SocketAddr>)>,
     is_full: bool,
     durable: bool,
-    /// Whether the disk is waited for, and whether it gives up.
+    /// Whether the disk takes nothing, and whether those who wait for it give up.
     hangs: bool,
     gives_up: bool,
     waiting: usize,
@@ -54,6 +56,23 @@ impl Collector {
     pub(crate) fn want_durable(&self) {
         self.state.lock().durable = true;
     }
+
+    /// Lets the disk take nothing from now on.
+    fn hang(&self) {
+        self.state.lock().hangs = true;
+    }
+
+    /// Lets the disk take everything, or lets those who wait for it give up.
+    fn end_hanging(&self, gives_up: bool) {
+        let mut state = self.state.lock();
+        (state.hangs, state.gives_up) = (false, gives_up);
+        self.changed.notify_all();
+    }
+
+    /// Whether somebody waits for the disk.
+    fn is_waited_for(&self) -> bool {
+        self.state.lock().waiting > 0
+    }
 }
 
 impl DeltaSink for Collector {
@@ -73,7 +92,7 @@ impl DeltaSink for Collector {
     fn wait_durable(&self, _position: u64) -> bool {
         let mut state = self.state.lock();
         state.waiting += 1;
-        while state.hangs && !state.gives_up {
+        while state.hangs {
             self.changed.wait(&mut state);
         }
         state.waiting -= 1;

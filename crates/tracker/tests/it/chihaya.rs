@@ -3,6 +3,7 @@
 //! Its configuration is tested with the others.
 
 use serde_json::{Value, json};
+use skep_engine::testing::wire;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash};
 
 use crate::support::{HttpClient, Process, Response, Tracker, announce, folder};
@@ -19,7 +20,7 @@ const HASH: InfoHash = InfoHash([
 struct Site {
     tracker: Tracker,
     client: HttpClient,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -36,10 +37,20 @@ impl Site {
         Self::of(folder, &[PUBLIC, &["--mode=registered", &file], more].concat())
     }
 
+    /// One that knows its users as well.
+    fn private(more: &[&str]) -> Self {
+        Self::private_in(folder(), more)
+    }
+
+    fn private_in(folder: tempfile::TempDir, more: &[&str]) -> Self {
+        let data = format!("--storage.data_dir={}", folder.path().display());
+        Self::of(folder, &[PUBLIC, &["--mode=private", &data], more].concat())
+    }
+
     fn of(folder: tempfile::TempDir, settings: &[&str]) -> Self {
         let tracker = Tracker::start(settings);
         let client = HttpClient::connect(tracker.running().bound().chihaya[0]);
-        Self { tracker, client, _folder: folder }
+        Self { tracker, client, folder }
     }
 
     fn ask(&mut self, method: &str, target: &str, body: &str) -> Response {
@@ -193,6 +204,7 @@ fn bodies_that_make_no_sense_are_400_and_change_nothing() {
     ] {
         assert_eq!(site.refused("PUT", "/torrents/x", body).0, 400, "{body}");
     }
+    let mut site = Site::private(&[]);
     for body in ["", "{}", "{\"passkey\": \"\"}", "{\"passkey\": \"a b\"}", "{\"passkey\": 1}"] {
         assert_eq!(site.refused("PUT", "/users/x", body).0, 400, "{body}");
     }
@@ -211,7 +223,8 @@ fn routes_depend_on_the_mode_and_on_what_is_chosen() {
 
     let mut open = Site::registered(&[]);
     assert_eq!(open.refused("PUT", "/clients/OP1011", "").0, 404);
-    open.done("DELETE", "/users/nobody", "");
+    assert_eq!(open.refused("DELETE", "/users/nobody", "").0, 404);
+    Site::private(&[]).done("DELETE", "/users/nobody", "");
 
     let mut site = Site::registered(&["--access.clients_allow=OP1011"]);
     site.done("PUT", "/clients/TR2840", "");
@@ -223,7 +236,7 @@ fn routes_depend_on_the_mode_and_on_what_is_chosen() {
 
 #[test]
 fn users_are_put_by_what_the_body_says() {
-    let mut site = Site::registered(&[]);
+    let mut site = Site::private(&[]);
     site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "one", "down_multiplier": 0}"#);
     site.done("PUT", "/users/x", r#"{"passkey": "one"}"#);
     let (code, text) = site.refused("PUT", "/users/x", r#"{"id": 6, "passkey": "one"}"#);
@@ -233,6 +246,53 @@ fn users_are_put_by_what_the_body_says() {
     site.done("PUT", "/users/x", r#"{"id": 6, "passkey": "one"}"#);
     site.done("DELETE", "/users/two", "");
     site.done("PUT", "/users/x", r#"{"id": 7, "passkey": "two"}"#);
+}
+
+#[test]
+fn what_a_site_puts_decides_who_announces_what() {
+    let mut site = Site::private(&["--access.clients_allow=OP1011"]);
+    let mut request = announce(HASH, 1, 5);
+    request.peer_id.0[..8].copy_from_slice(b"-TR2840-");
+    let query = wire::http_announce(&request).replace("/announce", "/users/secret/announce");
+    let mut client = site.tracker.http_client([127, 0, 0, 1]);
+    let mut told = || match wire::read_http_announce(client.get(&query).ok()) {
+        Ok(answer) => format!("{} of {}", answer.seen.incomplete, answer.seen.seeders),
+        Err(failure) => failure,
+    };
+    let hex: String = HASH.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(told(), "client not allowed");
+    site.done("PUT", "/clients/TR2840", "");
+    assert_eq!(told(), "Passkey not found");
+    site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
+    assert_eq!(told(), "Unregistered torrent");
+    site.done("PUT", "/torrents/x", &format!("{{\"id\": 8, \"infohash\": \"{hex}\"}}"));
+    assert_eq!(told(), "1 of 0");
+    site.done("PUT", "/torrents/x", &format!("{{\"id\": 8, \"infohash\": \"{hex}\"}}"));
+    assert_eq!(told(), "1 of 0");
+    let shown = site.json(&format!("/torrents/{hex}"));
+    assert_eq!(shown["leechers"].as_object().unwrap().len(), 1);
+    site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "other"}"#);
+    assert_eq!(told(), "Passkey not found");
+    site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
+    site.done("DELETE", &format!("/torrents/{hex}"), "");
+    assert_eq!(told(), "Unregistered torrent");
+    site.done("DELETE", "/users/secret", "");
+    assert_eq!(told(), "Passkey not found");
+    site.done("DELETE", "/clients/TR2840", "");
+    assert_eq!(told(), "client not allowed");
+}
+
+#[test]
+fn what_a_site_put_is_there_after_a_restart() {
+    let mut site = Site::private(&[]);
+    site.done("PUT", "/torrents/x", r#"{"id": 8, "infohash": "aaaaaaaaaaaaaaaaaaaa"}"#);
+    site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
+    let Site { tracker, folder, .. } = site;
+    drop(tracker);
+    let mut site = Site::private_in(folder, &[]);
+    assert_eq!(site.json("/torrents/aaaaaaaaaaaaaaaaaaaa")["id"], 8);
+    let (_, text) = site.refused("PUT", "/users/x", r#"{"id": 6, "passkey": "secret"}"#);
+    assert_eq!(text, "passkey is that of user 5");
 }
 
 #[test]

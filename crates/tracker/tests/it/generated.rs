@@ -21,6 +21,7 @@ fn generated_documents_are_fresh() {
         ("docs/generated/drivers.md", drivers_reference()),
         ("docs/generated/gates.md", gates_reference()),
         ("docs/generated/metrics.md", metrics_reference()),
+        ("docs/generated/openapi.json", format!("{:#}\n", skep::admin::description())),
     ] {
         let path = root.join(name);
         if update {

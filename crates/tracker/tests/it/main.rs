@@ -5,8 +5,10 @@
 
 mod access;
 mod accounts;
+mod api;
 mod chihaya;
 mod config;
+mod db;
 mod external;
 mod generated;
 mod golden;

@@ -19,7 +19,7 @@ use crate::support::{Tracker, announce, failure, torrent};
 
 /// How a passkey reaches the tracker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+pub(crate) enum Way {
     /// `/<passkey>/announce`
     Path,
     /// `/announce/<passkey>`
@@ -39,7 +39,7 @@ impl Way {
         [Self::Path, Self::PathBehind, Self::PathOfUsers, Self::Query, Self::Udp, Self::Websocket];
 
     /// The path of an announce URL, without the parameters of an announce.
-    fn path(self, passkey: &str) -> String {
+    pub(crate) fn path(self, passkey: &str) -> String {
         match self {
             Self::Path | Self::Udp | Self::Websocket => format!("/{passkey}/announce"),
             Self::PathBehind => format!("/announce/{passkey}"),
@@ -49,7 +49,7 @@ impl Way {
     }
 
     /// Announces; the failure if it is refused.
-    fn announce(
+    pub(crate) fn announce(
         self,
         tracker: &Tracker,
         passkey: &str,
@@ -67,14 +67,14 @@ impl Way {
 }
 
 /// An announce behind a path that may have a query already.
-fn http_target(path: &str, request: &AnnounceRequest) -> String {
+pub(crate) fn http_target(path: &str, request: &AnnounceRequest) -> String {
     let target = wire::http_announce(request);
     let (_, query) = target.split_once('?').unwrap();
     format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' })
 }
 
 /// The option that carries the path of an announce URL (BEP 41).
-fn url_data(path: &str) -> Vec<u8> {
+pub(crate) fn url_data(path: &str) -> Vec<u8> {
     [&[2, u8::try_from(path.len()).unwrap()], path.as_bytes()].concat()
 }
 
@@ -85,7 +85,7 @@ fn by_udp(tracker: &Tracker, options: &[u8], request: &AnnounceRequest) -> Resul
     wire::read_udp_announce(&reply, false).map(drop)
 }
 
-fn browser(tracker: &Tracker, path: &str) -> Browser {
+pub(crate) fn browser(tracker: &Tracker, path: &str) -> Browser {
     Browser::connect_to_path(Ipv4Addr::LOCALHOST, tracker.http(), path)
 }
 
@@ -106,13 +106,13 @@ fn by_browser(tracker: &Tracker, path: &str, request: &AnnounceRequest) -> Resul
 }
 
 /// A user whose passkey is `passkey-` and the number.
-fn user(number: u32) -> User {
+pub(crate) fn user(number: u32) -> User {
     let passkey = format!("passkey-{number}").into();
     User { id: UserId(number), passkey, ..User::default() }
 }
 
 /// A torrent of twenty times its number.
-fn of_site(number: u8) -> Torrent {
+pub(crate) fn of_site(number: u8) -> Torrent {
     let (id, info_hash) = (TorrentId(number.into()), torrent(number));
     Torrent { id, info_hash, ..Torrent::default() }
 }
@@ -124,6 +124,6 @@ fn start(flags: &[&str]) -> Tracker {
     tracker
 }
 
-fn put(tracker: &Tracker, changes: impl IntoIterator<Item = Change>) {
+pub(crate) fn put(tracker: &Tracker, changes: impl IntoIterator<Item = Change>) {
     tracker.running().site().apply_all(changes);
 }

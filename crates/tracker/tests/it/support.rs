@@ -3,6 +3,7 @@
 //! Judges nothing but the form of what comes back: what an answer must say stands in the tests. No
 //! test sleeps; it reads from a socket or a pipe, or takes turns until a condition holds.
 
+pub(crate) mod api;
 mod http;
 mod process;
 mod tracker;

@@ -4,8 +4,10 @@
 
 mod battery;
 mod faults;
+mod lifetime;
 mod locks;
 mod site;
+mod tls;
 
 use skep_engine::ledger::{SessionState, Traffic};
 use skep_engine::site::{TorrentId, UserId};

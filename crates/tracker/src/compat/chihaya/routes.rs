@@ -98,7 +98,7 @@ impl Chihaya {
             },
             ("torrents", false, "PUT") => done(self.put_torrent(body)),
             ("torrents", false, "DELETE") => done(self.delete_torrent(name.as_bytes())),
-            ("users", false, _) if self.mode == Mode::Public => unknown(),
+            ("users", false, _) if self.mode != Mode::Private => unknown(),
             ("users", false, "PUT") => done(self.put_user(body)),
             ("users", false, "DELETE") => {
                 done(name_text().and_then(|passkey| self.delete_user(&passkey)))

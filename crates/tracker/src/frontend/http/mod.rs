@@ -33,7 +33,6 @@ use self::connection::Upgraded;
 use self::first::{Look, Start};
 use self::listener::Listener;
 use self::places::{Place, Places};
-use self::stream::Stream;
 use super::websocket::{self, Exchange, Hub, Mailbox};
 use super::{Shared, Worker};
 use crate::pages::Site;
@@ -41,6 +40,7 @@ use crate::stats::Stats;
 use crate::tls::Tls;
 
 pub use self::deferred::Pages;
+pub(super) use self::stream::Stream;
 pub(crate) use self::trouble::AcceptTrouble;
 
 /// How long connections may go on once the tracker stops.
@@ -164,10 +164,12 @@ impl HttpFrontend {
         let Self { worker, http, listeners, post } = self;
         let (stop, stopped) = watch::channel(false);
         let shared = worker.shared.clone();
-        let hub = Hub::new(post.worker, post.exchange, worker.counters.clone());
+        let hub = Hub::new(post.worker, post.exchange, worker.counters.clone())?;
         let door = Rc::new(Door::new(worker, http, hub, stopped));
         tokio::task::spawn_local(websocket::receive(door.clone(), post.mailbox));
         tokio::task::spawn_local(websocket::tend(door.clone()));
+        #[cfg(target_os = "linux")]
+        tokio::task::spawn_local(websocket::serve_crowd(door.clone()));
         let mut accepting = JoinSet::new();
         for listening in listeners {
             let door = door.clone();
@@ -391,8 +393,7 @@ impl Open {
     async fn speak(self, stream: Stream, client: Client, start: Start) {
         let upgraded = connection::serve(stream, client, &self.door, start).await;
         if let Some(Upgraded { stream, caller, input }) = upgraded {
-            // In a task of its own, which is smaller than one that speaks HTTP as well.
-            tokio::task::spawn_local(websocket::serve(stream, self, caller, input));
+            websocket::admit(stream, self, caller, input);
         }
     }
 

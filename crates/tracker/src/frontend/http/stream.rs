@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use super::tls::TlsStream;
 
 /// A connection in the event loop.
-pub(super) enum Stream {
+pub(in crate::frontend) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),

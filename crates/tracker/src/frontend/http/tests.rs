@@ -93,7 +93,7 @@ impl Setup {
         let counters = Arc::<WorkerCounters>::default();
         let worker = Worker::new(self.shared.clone(), counters.clone());
         let (exchange, _) = Exchange::new(1);
-        let hub = Hub::new(0, exchange, counters);
+        let hub = Hub::new(0, exchange, counters).unwrap();
         Rc::new(Door::new(worker, self.http.clone(), hub, stopped))
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn shake_hands(
 }
 
 /// A socket under TLS, and what was read of it before it was known to be one.
-pub(super) struct Wire {
+pub(in crate::frontend) struct Wire {
     socket: TcpStream,
     early: Vec<u8>,
 }

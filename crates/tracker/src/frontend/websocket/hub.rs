@@ -3,6 +3,7 @@
 //! Looks at no message: bytes are written by whoever knows what they mean.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use skep_engine::counters::{Cut, WorkerCounters};
 use skep_engine::session::{Offered, WebsocketSettings};
 use skep_engine::swarm::Connection;
 
+#[cfg(target_os = "linux")]
+use super::crowd::Crowd;
 use super::exchange::{Exchange, Parcel};
 use super::socket::{Socket, State};
 
@@ -39,6 +42,8 @@ pub(in crate::frontend) struct Hub {
     held_bytes: Cell<usize>,
     /// For what waits to be sent, mostly for moments.
     spare: RefCell<Vec<Vec<u8>>>,
+    #[cfg(target_os = "linux")]
+    pub(super) crowd: Crowd,
 }
 
 #[derive(Default)]
@@ -63,19 +68,25 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Hub {
+    /// Begins with no browser.
+    ///
+    /// # Errors
+    /// If the system has no room for an event loop.
     pub(in crate::frontend) fn new(
         worker: usize,
         exchange: Arc<Exchange>,
         counters: Arc<WorkerCounters>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             worker,
             exchange,
             counters,
             places: RefCell::default(),
             held_bytes: Cell::default(),
             spare: RefCell::default(),
-        }
+            #[cfg(target_os = "linux")]
+            crowd: Crowd::new()?,
+        })
     }
 
     /// Gives a browser a place, which `make` is told the number of; `None` if there is none.
@@ -113,7 +124,7 @@ impl Hub {
         count.set(count.get().wrapping_add_signed(change));
     }
 
-    fn socket(&self, connection: Connection) -> Option<Rc<Socket>> {
+    pub(super) fn socket(&self, connection: Connection) -> Option<Rc<Socket>> {
         let places = &self.places.borrow().places;
         let place = places.get((connection.0 & PLACE_MASK) as usize)?;
         let generation = connection.0 >> GENERATION_SHIFT & PLACE_MASK;
@@ -162,7 +173,7 @@ impl Hub {
             state.session.offer(offered, outgoing.now);
         }
         drop(state);
-        socket.wake();
+        socket.wake(self);
         true
     }
 

@@ -3,6 +3,8 @@
 //! A connection begins as one of HTTP and comes here with its upgrade. What the swarms know of
 //! browsers is in the engine; nothing here knows a byte of a frame or of JSON.
 
+#[cfg(target_os = "linux")]
+mod crowd;
 mod exchange;
 mod hub;
 mod socket;
@@ -16,8 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::hub::Outgoing;
 use self::socket::Socket;
-use super::http::{Caller, Door, Open};
+use super::http::{Caller, Door, Open, Stream};
 
+#[cfg(target_os = "linux")]
+pub(super) use self::crowd::serve as serve_crowd;
 pub use self::exchange::{Exchange, Mailbox};
 pub(super) use self::hub::Hub;
 pub(super) use self::talk::Scratch;
@@ -30,6 +34,17 @@ const TENDING: Duration = Duration::from_secs(1);
 
 /// Parts of that time, so that nobody waits until all are looked after.
 const TENDING_STEPS: u32 = 20;
+
+/// Takes in a browser whose upgrade was answered. `input` came behind the upgrade.
+pub(super) fn admit(stream: Stream, open: Open, caller: Caller, input: Vec<u8>) {
+    #[cfg(target_os = "linux")]
+    let stream = match stream {
+        Stream::Tcp(stream) => return crowd::admit(stream, open, caller, input),
+        other => other,
+    };
+    // In a task of its own, which is smaller than one that speaks HTTP as well.
+    tokio::task::spawn_local(serve(stream, open, caller, input));
+}
 
 /// Serves a browser from its upgrade on, which was answered, until it is gone. `input` came behind
 /// the upgrade.
@@ -45,7 +60,7 @@ where
     });
     if let Some(socket) = entered {
         if door.shared.shutdown.requested() {
-            socket.stop(now);
+            socket.stop(&door.hub, now);
         }
         let is_told = socket::serve(&mut stream, &socket, door).await;
         // Nobody is to be handed an offer of those who will not answer.
@@ -85,5 +100,5 @@ pub(super) async fn receive(door: Rc<Door>, mut mailbox: Mailbox) {
 /// Ends every connection, since the tracker stops.
 pub(super) fn stop(door: &Door) {
     let now = door.shared.clock.now();
-    door.hub.some(0, usize::MAX, |socket| socket.stop(now));
+    door.hub.some(0, usize::MAX, |socket| socket.stop(&door.hub, now));
 }

@@ -7,24 +7,29 @@ use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use skep_engine::Tick;
 use skep_engine::counters::Cut;
 use skep_engine::session::{Policy, WebsocketSession, WebsocketSettings};
+#[cfg(target_os = "linux")]
+use skep_engine::swarm::Connection;
 use skep_proto::websocket::{
     Event, ReadError, Reader, Step, close_code, write_close, write_ping, write_pong,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+#[cfg(target_os = "linux")]
+use super::crowd::Line;
 use super::hub::{FULL_BYTES_MAX, Hub};
 use super::talk::Speaking;
 use crate::frontend::http::Door;
 
 /// Reads before other connections have their turn.
-const TURN_READS_MAX: u32 = 4;
+pub(super) const TURN_READS_MAX: u32 = 4;
 
 /// Questions whether a browser is there that may be without an answer.
 const PINGS_MAX: u32 = 2;
@@ -35,7 +40,11 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// One open connection, as others on its worker see it.
 pub(super) struct Socket {
     state: RefCell<State>,
+    /// If it has a task.
     waker: RefCell<Option<Waker>>,
+    /// If it has none.
+    #[cfg(target_os = "linux")]
+    line: Option<Line>,
 }
 
 /// What is known of a connection.
@@ -80,7 +89,34 @@ impl Socket {
             pings: 0,
             phase: Phase::Open,
         };
-        Self { state: RefCell::new(state), waker: RefCell::default() }
+        Self {
+            state: RefCell::new(state),
+            waker: RefCell::default(),
+            #[cfg(target_os = "linux")]
+            line: None,
+        }
+    }
+
+    /// Makes it one of the crowd.
+    #[cfg(target_os = "linux")]
+    pub(super) fn with_line(self, line: Line) -> Self {
+        Self { line: Some(line), ..self }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) const fn line(&self) -> Option<&Line> {
+        self.line.as_ref()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn connection(&self) -> Connection {
+        self.state.borrow().session.connection()
+    }
+
+    /// The state, for whoever serves the connection.
+    #[cfg(target_os = "linux")]
+    pub(super) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
     }
 
     /// The state, unless its own connection is just being served.
@@ -88,15 +124,29 @@ impl Socket {
         self.state.try_borrow_mut().ok()
     }
 
-    /// Lets the connection's task look at it.
-    pub(super) fn wake(&self) {
+    /// Lets whoever serves the connection look at it.
+    pub(super) fn wake(self: &Rc<Self>, hub: &Hub) {
+        #[cfg(target_os = "linux")]
+        hub.crowd.attend(self);
+        #[cfg(not(target_os = "linux"))]
+        let _ = hub;
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
+    /// Takes what came with the upgrade, before anything is read.
+    pub(super) fn begin(&self, door: &Door) {
+        self.state.borrow_mut().receive(&mut [], door);
+    }
+
     /// Gives everything back that the connection had.
     pub(super) fn leave(&self, door: &Door) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.abandon();
+            door.hub.recount(&mut state);
+        }
         let session = &self.state.borrow().session;
         door.hub.leave(session.connection());
         door.say_farewell(session);
@@ -110,7 +160,7 @@ impl Socket {
     }
 
     /// Looks whether the browser is still there and takes what it is sent, and forgets old offers.
-    pub(super) fn tend(&self, door: &Door, settings: &WebsocketSettings, now: Tick) {
+    pub(super) fn tend(self: &Rc<Self>, door: &Door, settings: &WebsocketSettings, now: Tick) {
         let state = &mut *self.state.borrow_mut();
         if state.phase == Phase::Gone {
             return;
@@ -137,13 +187,13 @@ impl Socket {
             state.queue(now, &door.hub, |out| write_ping(out, b""));
         }
         door.hub.recount(state);
-        self.wake();
+        self.wake(&door.hub);
     }
 
     /// Ends the connection because the tracker stops.
-    pub(super) fn stop(&self, now: Tick) {
+    pub(super) fn stop(self: &Rc<Self>, hub: &Hub, now: Tick) {
         self.state.borrow_mut().close(now, close_code::GOING_AWAY, "tracker stops");
-        self.wake();
+        self.wake(hub);
     }
 }
 
@@ -222,20 +272,13 @@ pub(super) async fn serve<S>(stream: &mut S, socket: &Socket, door: &Door) -> bo
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // What came with the upgrade is there before anything is read.
-    socket.state.borrow_mut().receive(&mut [], door);
+    socket.begin(door);
     let ended = poll_fn(|context| {
         socket.remember(context);
         turn(context, stream, socket, door)
     });
     // Errors of a connection are the network's business.
-    let is_told = ended.await.is_ok_and(|is_told| is_told);
-    {
-        let mut state = socket.state.borrow_mut();
-        state.abandon();
-        door.hub.recount(&mut state);
-    }
-    is_told
+    ended.await.is_ok_and(|is_told| is_told)
 }
 
 /// Waits a moment for the browser to close its side, so that what it was told is not destroyed.
@@ -259,12 +302,12 @@ fn turn<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Poll<io::Result<bool>> {
     let state = &mut *socket.state.borrow_mut();
     for _ in 0..TURN_READS_MAX {
-        let sent = state.send(context, stream, door)?;
-        match state.phase {
-            Phase::Gone => return Poll::Ready(Ok(false)),
-            Phase::Closing if sent.is_ready() => return Poll::Ready(Ok(true)),
-            Phase::Closing => return Poll::Pending,
-            Phase::Open => {}
+        let is_sent = state.send_all(context, stream, door)?.is_ready();
+        if let Some(is_told) = state.over(is_sent) {
+            return Poll::Ready(Ok(is_told));
+        }
+        if !state.is_open() {
+            return Poll::Pending;
         }
         let room = &mut *door.read_room.borrow_mut();
         let mut buffer = ReadBuf::new(room);
@@ -282,7 +325,7 @@ fn turn<S: AsyncRead + AsyncWrite + Unpin>(
 
 impl State {
     /// Takes what was received, frame by frame.
-    fn receive(&mut self, bytes: &mut [u8], door: &Door) {
+    pub(super) fn receive(&mut self, bytes: &mut [u8], door: &Door) {
         let (policy, now) = (door.shared.policy.load(), door.shared.clock.now());
         if !bytes.is_empty() {
             (self.heard, self.pings) = (now, 0);
@@ -355,8 +398,24 @@ impl State {
         used
     }
 
-    /// Sends what waits; ready when nothing does.
-    fn send<S: AsyncWrite + Unpin>(
+    /// Whether there is something to be sent, or to be ended.
+    #[cfg(target_os = "linux")]
+    pub(super) fn has_something_to_do(&self) -> bool {
+        !self.output.is_empty() || !self.is_open()
+    }
+
+    /// Whether the connection is over once all or not all was sent, and if so, whether the browser
+    /// was told.
+    pub(super) fn over(&self, is_sent: bool) -> Option<bool> {
+        match self.phase {
+            Phase::Gone => Some(false),
+            Phase::Closing => is_sent.then_some(true),
+            Phase::Open => None,
+        }
+    }
+
+    /// Sends what waits, and what the stream holds of it; ready when nothing does.
+    fn send_all<S: AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         stream: &mut S,
@@ -365,9 +424,20 @@ impl State {
         if self.output.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        ready!(self.send(door, |bytes| Pin::new(&mut *stream).poll_write(context, bytes)))?;
+        ready!(Pin::new(&mut *stream).poll_flush(context))?;
+        self.is_sent(door);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what waits by `write`; ready when nothing does, after which [`Self::is_sent`] is due.
+    pub(super) fn send(
+        &mut self,
+        door: &Door,
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
         while self.unsent() > 0 && self.phase != Phase::Gone {
-            let written = Pin::new(&mut *stream).poll_write(context, &self.output[self.sent..]);
-            let Poll::Ready(written) = written? else {
+            let Poll::Ready(written) = write(&self.output[self.sent..])? else {
                 if self.sent > self.output.len() / 2 {
                     self.output.drain(..self.sent);
                     self.sent = 0;
@@ -384,10 +454,13 @@ impl State {
             let counters = door.websocket_counters(self.session.source());
             counters.sent_bytes.add(written as u64);
         }
-        ready!(Pin::new(&mut *stream).poll_flush(context))?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the room back of what was sent.
+    pub(super) fn is_sent(&mut self, door: &Door) {
         door.hub.give_buffer(std::mem::take(&mut self.output));
         self.sent = 0;
         door.hub.recount(self);
-        Poll::Ready(Ok(()))
     }
 }
