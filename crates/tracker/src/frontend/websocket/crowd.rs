@@ -180,13 +180,10 @@ impl Crowd {
                 continue;
             };
             line.is_due.set(false);
-            if line.is_readable.get() {
-                line.read(&socket, door);
-            }
-            match line.send(&socket, door) {
-                Poll::Ready(ended) => self.end(&socket, ended.is_ok_and(|is_told| is_told), door),
-                Poll::Pending if line.is_readable.get() => self.attend(&socket),
-                Poll::Pending => {}
+            if let Poll::Ready(ended) = line.send(&socket, door) {
+                self.end(&socket, ended.is_ok_and(|is_told| is_told), door);
+            } else if line.is_readable.get() && line.read(&socket, door) {
+                self.attend(&socket);
             }
         }
         let mut next = self.due.borrow_mut();
@@ -230,6 +227,10 @@ impl Line {
                     state.receive(&mut room[..length], door);
                     if length < room.len() && !self.is_ended.get() {
                         return state.has_something_to_do();
+                    }
+                    // It is sent what that has brought before it is found to be gone.
+                    if state.has_something_to_do() {
+                        break;
                     }
                 }
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
