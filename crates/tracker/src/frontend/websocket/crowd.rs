@@ -14,11 +14,15 @@ use skep_engine::swarm::Connection;
 use skep_net::watch::{News, Room, Watch};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::hub::Hub;
 use super::socket::{self, Socket, TURN_READS_MAX};
 use crate::frontend::http::{Door, Open};
 
 /// Connections that are read before what there is for browsers is sent.
 const READ_MAX: usize = 256;
+
+/// Connections between one for which memory is asked and one for which the next is asked.
+const FETCH_STEP: usize = 2;
 
 /// The connections of one worker.
 pub(super) struct Crowd {
@@ -149,7 +153,9 @@ impl Crowd {
             return 0;
         };
         let found = news.len();
+        let mut ahead = Ahead::new(&door.hub, news.clone().map(|news| Connection(news.name)));
         for news in news {
+            ahead.step();
             // Perhaps it is gone since.
             if let Some(socket) = door.hub.socket(Connection(news.name)) {
                 self.hear(&socket, news, door);
@@ -270,5 +276,32 @@ impl Line {
             state.is_sent(door);
         }
         state.over(sent.is_ready()).map_or(Poll::Pending, |is_told| Poll::Ready(Ok(is_told)))
+    }
+}
+
+/// Asks for the memory of connections some time before each is read.
+struct Ahead<'a, N> {
+    hub: &'a Hub,
+    places: N,
+    sockets: N,
+    sessions: N,
+}
+
+impl<'a, N: Iterator<Item = Connection> + Clone> Ahead<'a, N> {
+    fn new(hub: &'a Hub, names: N) -> Self {
+        let mut ahead =
+            Self { hub, places: names.clone(), sockets: names.clone(), sessions: names };
+        ahead.places.by_ref().take(3 * FETCH_STEP).for_each(|name| hub.fetch_place(name));
+        ahead.sockets.by_ref().take(2 * FETCH_STEP).for_each(|name| hub.fetch_socket(name));
+        ahead.sessions.by_ref().take(FETCH_STEP).for_each(|name| hub.fetch_session(name));
+        ahead
+    }
+
+    /// Goes one connection further.
+    fn step(&mut self) {
+        let Self { hub, places, sockets, sessions } = self;
+        places.next().into_iter().for_each(|name| hub.fetch_place(name));
+        sockets.next().into_iter().for_each(|name| hub.fetch_socket(name));
+        sessions.next().into_iter().for_each(|name| hub.fetch_session(name));
     }
 }
