@@ -2,8 +2,8 @@
 //! `cargo bench -p skep-store --bench drivers -- [driver] [url] [seconds] [batch]`.
 //!
 //! Prints figures and asserts none. Without a url it makes a folder of its own for temporary files, in
-//! which it starts a server if the driver needs one, as it comes but for the folder, and removes it;
-//! with one it leaves behind what it wrote. A server's own cost is not in the figures.
+//! which it starts a server if the driver needs one, and removes it; with one it leaves behind what it
+//! wrote. A server's own cost is not in the figures.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on must stop")]
@@ -52,15 +52,22 @@ fn main() {
     sustained(&*conn, batch_records, Duration::from_secs(seconds));
 }
 
-/// A server that waits for the disk.
+/// A server that waits for the disk, with memory for the tables as a site of this size has it: as they
+/// come, servers have 128 MiB.
 #[cfg(target_os = "linux")]
 fn server(driver: &str) -> Option<servers::Server> {
-    let kind = match driver {
-        "mysql" => servers::Kind::Mariadb,
-        "postgres" => servers::Kind::Postgres,
+    let (kind, flags) = match driver {
+        "mysql" => (
+            servers::Kind::Mariadb,
+            ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G"].as_slice(),
+        ),
+        "postgres" => (
+            servers::Kind::Postgres,
+            ["-c", "shared_buffers=1GB", "-c", "max_wal_size=8GB"].as_slice(),
+        ),
         _ => return None,
     };
-    Some(servers::Server::start(kind, servers::Disk::Durable, &[]))
+    Some(servers::Server::start(kind, servers::Disk::Durable, flags))
 }
 
 /// Applies batch after batch, as fast as the storage takes them.

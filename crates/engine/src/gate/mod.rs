@@ -117,6 +117,25 @@ impl<'a> Refusal<'a> {
         "not_recorded",
     ];
 
+    /// Every refusal but those of gates of one's own, in the order of [`Refusal::index`]. Where a text
+    /// tells a reason, this one stands for it.
+    pub const KNOWN: [Refusal<'static>; 14] = [
+        Refusal::InvalidIp,
+        Refusal::AddressDenied,
+        Refusal::ClientNotAllowed,
+        Refusal::Unregistered,
+        Refusal::Banned { text: "Unregistered torrent: banned: REASON" },
+        Refusal::InvalidPort,
+        Refusal::PasskeyNotFound,
+        Refusal::AccountDisabled,
+        Refusal::MayNotLeech,
+        Refusal::Pending,
+        Refusal::Deleted { text: "Unregistered torrent: REASON" },
+        Refusal::NoSlotFree,
+        Refusal::TooManyClients,
+        Refusal::NotRecorded,
+    ];
+
     /// How many numbers to count by there are: the labels, and then one for each gate of one's own.
     pub const COUNT: usize = Self::LABELS.len() + OWN_GATES_MAX;
 
@@ -353,6 +372,13 @@ impl Rules {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
+
+    #[test]
+    fn every_refusal_counts_in_its_own_place() {
+        for (place, refusal) in Refusal::KNOWN.into_iter().enumerate() {
+            assert_eq!(refusal.index(), place);
+        }
+    }
 
     #[test]
     fn every_refusal_belongs_to_one_gate() {

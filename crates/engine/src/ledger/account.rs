@@ -78,6 +78,12 @@ impl Session {
         self.seen.iter().any(|&seen| is_fresh(seen, settings.peer_ttl_secs, now))
     }
 
+    /// Counts from now on, as it stands.
+    pub(super) const fn stand(&mut self, lacks: bool, open: bool, now: u32) {
+        (self.lacks, self.open, self.counted) = (lacks, open, now);
+        self.covered = [0; Kind::COUNT];
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.seen == [0; Family::COUNT]
     }

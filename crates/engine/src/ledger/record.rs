@@ -4,7 +4,7 @@
 
 use skep_proto::{AnnounceEvent, AnnounceRequest};
 
-use super::account::{Account, Kind};
+use super::account::{Account, Kind, Session};
 use super::{BEFORE_START_SECS, Delta, Entry, LedgerSettings, SPENT_MAX, Spent, Traffic};
 use crate::time::Tick;
 
@@ -27,6 +27,22 @@ pub(super) fn lacks(request: &AnnounceRequest, lacked: bool) -> bool {
     }
 }
 
+/// What moved since a session was counted last, and what of it was thrown away; nothing if its
+/// counters went back.
+fn moved_since(before: &Session, entry: &Entry<'_>, decreased: bool) -> (Traffic, u64) {
+    if decreased {
+        return (Traffic::default(), 0);
+    }
+    let corrupt_bytes = entry.corrupt_bytes.unwrap_or(0).saturating_sub(before.corrupt_bytes);
+    (Traffic::claimed(entry.request).minus(before.counters), corrupt_bytes)
+}
+
+/// Measures the next delta from what an announce claims.
+fn note_counters(session: &mut Session, entry: &Entry<'_>) {
+    (session.counters, session.family) = (Traffic::claimed(entry.request), entry.family);
+    session.corrupt_bytes = entry.corrupt_bytes.unwrap_or(session.corrupt_bytes);
+}
+
 /// Enters an announce into the session it belongs to. `None` if it says nothing new.
 pub(super) fn record(
     account: &mut Account,
@@ -45,24 +61,17 @@ pub(super) fn record(
     // The copy that went by the other address was made before and overtaken on its way.
     let late = decreased && was_active && recent && family != before.family;
     let reset = decreased && !late;
-    let raw = if decreased { Traffic::default() } else { claimed.minus(before.counters) };
-    let corrupt_bytes = match decreased {
-        true => 0,
-        false => entry.corrupt_bytes.map_or(0, |sum| sum.saturating_sub(before.corrupt_bytes)),
-    };
+    let (raw, corrupt_bytes) = moved_since(&before, entry, decreased);
     let lacks = (before.lacks || !late) && lacks(request, before.lacks);
 
     let begins = !was_active && !stops;
-    if begins && lacks && !account.others_active(at, settings, now) {
-        account.pass_counted = false;
-    }
+    account.pass_counted &= !(begins && lacks) || account.others_active(at, settings, now);
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;
 
     account.session_mut(at).move_to(entry);
     let open = account.session_mut(at).hear(family, stops, settings, now);
-    let ended = !open && (before.open || fresh);
-    let ticking = !fresh && !before.is_stopped();
+    let (ended, ticking) = (!open && (before.open || fresh), !fresh && !before.is_stopped());
     let moved = raw != Traffic::default() || corrupt_bytes > 0;
     let changed = fresh || begins || ended || reset || completed || moved;
     if !changed && lacks == before.lacks && (recent || !ticking) {
@@ -70,8 +79,8 @@ pub(super) fn record(
     }
 
     let kind = if before.lacks { Kind::Leeching } else { Kind::Seeding };
-    let [secs, active_secs] = [kind, Kind::Active]
-        .map(|kind| if ticking { account.count_time(at, kind, settings, now) } else { 0 });
+    let mut time = |kind| if ticking { account.count_time(at, kind, settings, now) } else { 0 };
+    let (secs, active_secs) = (time(kind), time(Kind::Active));
     account.pass_counted |= completed;
     let held = !fresh && raw.exceeds(settings.line_bytes_per_sec_max, now - before.counted);
     let mut spent = [Spent::default(); SPENT_MAX];
@@ -81,11 +90,9 @@ pub(super) fn record(
     };
     let session = account.session_mut(at);
     if !late {
-        (session.counters, session.family) = (claimed, family);
-        session.corrupt_bytes = entry.corrupt_bytes.unwrap_or(before.corrupt_bytes);
+        note_counters(session, entry);
     }
-    (session.lacks, session.open, session.counted) = (lacks, open, now);
-    session.covered = [0; Kind::COUNT];
+    session.stand(lacks, open, now);
     let downloads = account.count_downloads();
     Some(Delta {
         session: account.state(at),

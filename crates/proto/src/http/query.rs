@@ -160,10 +160,8 @@ pub fn parse_announce(
     options: QueryOptions,
 ) -> Result<AnnounceQuery<'_>, DecodeError> {
     let plus = options.plus_literal;
-    let mut info_hash = Err(DecodeError::MissingInfoHash);
-    let mut hash_count = 0u32;
-    let mut peer_id = Err(DecodeError::MissingPeerId);
-    let mut port = None;
+    let (mut info_hash, mut hash_count) = (Err(DecodeError::MissingInfoHash), 0u32);
+    let (mut peer_id, mut port) = (Err(DecodeError::MissingPeerId), None);
     let (mut uploaded_bytes, mut downloaded_bytes, mut left_bytes) = (0, 0, None);
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
     let (mut compact, mut no_peer_id, mut has_left) = (true, false, false);
@@ -188,8 +186,7 @@ pub fn parse_announce(
             Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
             Parameter::Corrupt => corrupt_bytes = number(value),
             Parameter::Left => {
-                has_left = true;
-                left_bytes = number(value).and_then(left_from_wire);
+                (has_left, left_bytes) = (true, number(value).and_then(left_from_wire));
             }
             Parameter::Event => event = event_from_text(value),
             Parameter::NumWant => num_want = num_want_from_text(value),
@@ -204,10 +201,8 @@ pub fn parse_announce(
         return Err(DecodeError::MultipleInfoHash);
     }
     let (info_hash, peer_id) = (info_hash?, peer_id?);
-    let port = port.ok_or(DecodeError::InvalidPort)?;
-    if port == 0 && !options.allow_port_zero {
-        return Err(DecodeError::InvalidPort);
-    }
+    let allowed = |port: &u16| *port != 0 || options.allow_port_zero;
+    let port = port.filter(allowed).ok_or(DecodeError::InvalidPort)?;
     let announce = AnnounceRequest {
         info_hash,
         peer_id,

@@ -19,11 +19,12 @@ const FILE: &str = "skep.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Statements that each connection keeps ready; there are fewer.
 const STATEMENTS_MAX: usize = 64;
-/// Pages kept in memory by the writer: a page that many batches change is read once.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Memory for pages of the writer at the most, taken as they are needed: a page that many batches
+/// change is read once.
+const WRITER_CACHE_KIB: i64 = 256 * 1024;
 /// Pages of the write-ahead log at which it is copied into the file. More of them mean that a page
 /// which many batches change is copied less often.
-const CHECKPOINT_PAGES: i64 = 16 * 1024;
+const CHECKPOINT_PAGES: i64 = 64 * 1024;
 
 /// Where the file is: what the URL says, seen from the tracker's folder.
 pub(super) fn path(settings: &DriverSettings) -> Result<PathBuf, DriverError> {

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use skep_engine::gate::GATES;
+use skep_engine::gate::{GATES, Refusal};
 use skep_store::driver::registry::DRIVERS;
 
 use super::names::METRICS;
@@ -38,6 +38,15 @@ pub fn gates_reference() -> String {
         let refusals: Vec<_> = gate.refusals.iter().map(|label| format!("`{label}`")).collect();
         let (name, doc) = (gate.name, gate.doc);
         push(&mut text, format_args!("| {number} | {name} | {doc} | {} |\n", refusals.join(", ")));
+    }
+    text.push_str(REFUSALS_HEAD);
+    for (label, refusal) in Refusal::LABELS.into_iter().zip(Refusal::KNOWN) {
+        let again = match refusal {
+            refusal if refusal.is_final() => "never",
+            refusal if refusal.is_passing() => "after the interval",
+            _ => "as the client likes",
+        };
+        push(&mut text, format_args!("| `{label}` | `{}` | {again} |\n", refusal.text()));
     }
     text
 }
@@ -88,6 +97,17 @@ Refusals are counted in `skep_traffic_errors_total` under the label `kind`.
 
 | Order | Gate | What it does | Refusals |
 |---|---|---|---|
+";
+
+const REFUSALS_HEAD: &str = "
+## Texts
+
+What clients are told, and when they are told to come back over HTTP (BEP 31).
+These texts stay: clients and scripts look for them.
+`REASON` is the one that stands with the torrent; without one the text ends before its colon.
+
+| Refusal | Text | Come back |
+|---|---|---|
 ";
 
 const DRIVERS_HEAD: &str = "\

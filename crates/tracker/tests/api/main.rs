@@ -89,10 +89,10 @@ fn api_is_as_its_description_says_whatever_is_sent() {
         .arg(here().join("schemathesis.toml"))
         .args(["run", "--checks=all", "--no-color", "--max-examples", EXAMPLES_MAX])
         .args(["--suppress-health-check=all", "--request-timeout=30"])
-        .arg(format!("--header=Authorization: Bearer {}", tracker.token))
         .arg(format!("http://{}/api/openapi.json", tracker.admin()))
         .env("SCHEMATHESIS_HOOKS", here().join("hooks.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SKEP_TOKEN", &tracker.token)
         .current_dir(folder.path()));
     assert!(output.status.success(), "{}", told(&output));
     // Nothing was left out because the program could not make sense of it.

@@ -56,7 +56,7 @@ fn three_times_the_budget_is_answered_and_not_held() {
     let torrents = (3 * BUDGET_BYTES / TORRENT_BYTES_MIN) as u32 / WINDOW * WINDOW;
     assert_eq!(fill(&filler, id, 0..torrents), torrents);
 
-    let resident = tracker.resident_bytes();
+    let resident = tracker.resident_data_bytes();
     assert!(resident <= BUDGET_BYTES / 10 * 11, "{resident} bytes resident");
     let text = HttpClient::connect(tracker.admin()).get("/metrics").text().to_owned();
     assert_eq!(metric(&text, "skep_memory_pressure"), 3);

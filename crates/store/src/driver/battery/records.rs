@@ -13,7 +13,9 @@ use crate::driver::DriverError;
 
 /// A record of each kind, with nothing left out.
 fn full() -> Vec<Change> {
-    let mut all = vec![
+    let mut all = full_torrents();
+    all.extend(full_factors());
+    all.extend([
         Change::PutGroup(Group {
             id: GroupId(4),
             name: "Power users".into(),
@@ -48,10 +50,15 @@ fn full() -> Vec<Change> {
         }),
         Change::PutClient(Client { prefix: "-XL0012".into(), allowed: false }),
         Change::PutClient(Client { prefix: "-qB".into(), allowed: true }),
-    ];
+    ]);
+    all
+}
+
+/// A torrent of each state.
+fn full_torrents() -> Vec<Change> {
     let states = [TorrentState::Pending, TorrentState::Approved];
     let states = states.into_iter().chain([TorrentState::Banned, TorrentState::Deleted]);
-    all.extend((1..).zip(states).map(|(id, state)| {
+    let put = |(id, state)| {
         Change::PutTorrent(Torrent {
             name: Some("Some film (1936)".into()),
             state,
@@ -63,7 +70,12 @@ fn full() -> Vec<Change> {
             key_salt: 99,
             ..torrent(id)
         })
-    }));
+    };
+    (1..).zip(states).map(put).collect()
+}
+
+/// A factor for each kind of target.
+fn full_factors() -> Vec<Change> {
     let targets = [
         Target::Site,
         Target::Group(GroupId(4)),
@@ -72,7 +84,7 @@ fn full() -> Vec<Change> {
         Target::Torrent(TorrentId(7)),
         Target::Token(UserId(8), TorrentId(9)),
     ];
-    all.extend((1..).zip(targets).map(|(id, target)| {
+    let put = |(id, target)| {
         Change::PutFactor(Factor {
             id: FactorId(id),
             target,
@@ -83,8 +95,8 @@ fn full() -> Vec<Change> {
             ends_unix_secs: Some(1_800_000_000),
             budget_bytes: Some(10_000_000_000),
         })
-    }));
-    all
+    };
+    (1..).zip(targets).map(put).collect()
 }
 
 /// A record of each kind and key of [`full`], with all left out that can be.

@@ -146,9 +146,9 @@ pub(super) async fn delete_ban(
     let network = network(&address, &prefix_len)?;
     blocking(move || {
         api.books.change_by(|site| {
-            let old = find(site, network);
-            conditions.allow(old.as_ref().map(|old| tag_of(&show(old))).as_deref())?;
-            let Ban { address, prefix_len, .. } = old.ok_or_else(unknown)?;
+            let old = find(site, network).ok_or_else(unknown)?;
+            conditions.allow(Some(&tag_of(&show(&old))))?;
+            let Ban { address, prefix_len, .. } = old;
             Ok::<_, Problem>((vec![Change::RemoveBan(address, prefix_len)], ()))
         })?;
         api.refresh_policy();

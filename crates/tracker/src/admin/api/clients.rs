@@ -119,9 +119,8 @@ pub(super) async fn delete_client(
     let conditions = asked.conditions();
     blocking(move || {
         api.books.change_by(|site| {
-            let old = find(site, &prefix);
-            conditions.allow(old.as_ref().map(|old| tag_of(&show(old))).as_deref())?;
-            let old = old.ok_or_else(unknown)?;
+            let old = find(site, &prefix).ok_or_else(unknown)?;
+            conditions.allow(Some(&tag_of(&show(&old))))?;
             Ok::<_, Problem>((vec![Change::RemoveClient(old.prefix)], ()))
         })?;
         api.refresh_policy();

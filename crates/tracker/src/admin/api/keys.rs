@@ -2,6 +2,7 @@
 //!
 //! Looks nothing up.
 
+use axum::http::StatusCode;
 use skep_proto::InfoHash;
 
 use super::fields::ID;
@@ -18,7 +19,7 @@ pub(super) enum TorrentKey {
 pub(super) fn id(text: &str) -> Result<u32, Problem> {
     let is_number = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
-    number.ok_or_else(|| bad("id", format!("must be {}", ID.allowed())))
+    number.ok_or_else(|| none(format!("a number of a record is {}", ID.allowed())))
 }
 
 /// Reads how a torrent is named in a path: by number or by info hash.
@@ -26,12 +27,15 @@ pub(super) fn torrent(text: &str) -> Result<TorrentKey, Problem> {
     match info_hash(text) {
         Some(info_hash) => Ok(TorrentKey::InfoHash(info_hash)),
         None => id(text).map(TorrentKey::Id).map_err(|_| {
-            bad(
-                "torrent",
-                "must be a number from 1 to 4294967295, or an info hash of 40 hexadecimal digits",
-            )
+            let number = ID.allowed();
+            none(format!("a torrent is named by {number}, or by 40 hexadecimal digits"))
         }),
     }
+}
+
+/// A path that no record can have.
+fn none(detail: String) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 pub(super) fn info_hash(text: &str) -> Option<InfoHash> {

@@ -186,22 +186,25 @@ fn decide<R: Record>(
     conditions: &Conditions,
     extent: Extent,
 ) -> Result<R, Problem> {
-    conditions.allow(old.map(R::tag).as_deref())?;
+    let mut faults = Vec::new();
+    let fields = check(R::FIELDS, "id", value, extent == Extent::Whole, "", &mut faults);
+    if fields.and_then(|fields| fields.get("id")).is_some_and(|named| number(named) != Some(id)) {
+        fault(&mut faults, "", "id", "must be that of the path, or be left out");
+    }
+    let Some(fields) = fields.filter(|_| faults.is_empty()) else {
+        return Err(Problem::of_faults(faults));
+    };
     let mut new = match (extent, old) {
         (Extent::Whole, _) => R::new(id),
         (Extent::Part, Some(old)) => old.clone(),
         (Extent::Part, None) => return Err(unknown()),
     };
-    let mut faults = Vec::new();
-    if let Some(fields) = check(R::FIELDS, "id", value, extent == Extent::Whole, "", &mut faults) {
-        if fields.get("id").is_some_and(|named| number(named) != Some(id)) {
-            fault(&mut faults, "", "id", "must be that of the path, or be left out");
-        }
-        new.take(fields, "", &mut faults);
-    }
+    new.take(fields, "", &mut faults);
     if !faults.is_empty() {
         return Err(Problem::of_faults(faults));
     }
+    // A condition does not count for a request that would fail without it.
+    conditions.allow(old.map(R::tag).as_deref())?;
     if let Some(holder) = new.holder(site).filter(|holder| *holder != id) {
         fault(&mut faults, "", R::UNIQUE, in_use(holder));
         return Err(Problem::of_conflicts(faults));
@@ -219,9 +222,8 @@ pub(super) async fn remove<R: Record>(
     let conditions = asked.conditions();
     blocking(move || {
         let old = api.books.change_by(|site| {
-            let old = R::find(site, id);
-            conditions.allow(old.as_ref().map(R::tag).as_deref())?;
-            let old = old.ok_or_else(unknown)?;
+            let old = R::find(site, id).ok_or_else(unknown)?;
+            conditions.allow(Some(&old.tag()))?;
             Ok::<_, Problem>((vec![R::remove(id)], old))
         })?;
         if let Some(lost) = R::swarm_lost(&old, None) {

@@ -28,7 +28,7 @@ fn every_way_to_fail_is_problem_details() {
         ("POST", "/api/v1/torrents", own, "{}", 405),
         ("PATCH", "/api/v1/stats", own, "{}", 405),
         ("DELETE", "/metrics", &[], "", 405),
-        ("GET", "/api/v1/torrents/x", &[], "", 422),
+        ("GET", "/api/v1/torrents/x", &[], "", 404),
         ("GET", "/api/v1/torrents/%ff", &[], "", 404),
         ("GET", "/api/v1/torrents?limit=0", &[], "", 422),
         ("GET", "/api/v1/torrents?limit=1&limit=2", &[], "", 422),
@@ -48,7 +48,10 @@ fn every_way_to_fail_is_problem_details() {
         ("PUT", "/api/v1/groups/1", &[JSON, ("Idempotency-Key", "a b")], "{}", 422),
         ("PUT", "/api/v1/groups/1", &[JSON, ("If-Match", "*")], "{}", 412),
         ("PATCH", "/api/v1/groups/1", own, "{}", 404),
-        ("PUT", &format!("/api/v1/groups/{huge}"), own, "{}", 422),
+        ("PUT", &format!("/api/v1/groups/{huge}"), own, "{}", 404),
+        ("PUT", "/api/v1/groups/0", own, "{}", 404),
+        ("DELETE", "/api/v1/groups/1", &[("If-Match", "*")], "", 404),
+        ("PUT", "/api/v1/groups/1", &[JSON, ("If-Match", "*")], "[]", 422),
     ] {
         let answer = site.api().send(method, target, headers, sent);
         assert_eq!(answer.status, status, "{method} {target}: {}", answer.text());

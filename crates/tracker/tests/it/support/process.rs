@@ -128,9 +128,18 @@ impl Process {
 
     /// Memory that the process occupies.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The same without the program itself, which the system may drop and read again.
+    pub(crate) fn resident_data_bytes(&self) -> u64 {
+        self.status_bytes("RssAnon:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kib: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
         kib * 1024
     }
