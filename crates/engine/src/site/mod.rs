@@ -267,6 +267,8 @@ pub enum Change {
     RemoveTorrent(TorrentId),
     /// Adds or replaces a factor.
     PutFactor(Factor),
+    /// Adds a factor, or replaces all of one but what is left of its budget.
+    AmendFactor(Factor),
     /// Forgets a factor.
     RemoveFactor(FactorId),
     /// Adds or replaces a rule about clients.

@@ -261,7 +261,9 @@ impl Kept {
             Change::PutTorrent(Torrent { id, .. }) | Change::RemoveTorrent(id) => {
                 of(self.torrents.get(id), Change::PutTorrent, Change::RemoveTorrent(*id))
             }
-            Change::PutFactor(Factor { id, .. }) | Change::RemoveFactor(id) => {
+            Change::PutFactor(Factor { id, .. })
+            | Change::AmendFactor(Factor { id, .. })
+            | Change::RemoveFactor(id) => {
                 of(self.factors.get(id), Change::PutFactor, Change::RemoveFactor(*id))
             }
             Change::PutClient(Client { prefix, .. }) | Change::RemoveClient(prefix) => {
@@ -305,6 +307,12 @@ impl Kept {
             }
             Change::RemoveTorrent(id) => drop(self.torrents.remove(&id)),
             Change::PutFactor(factor) => drop(self.factors.insert(factor.id, factor)),
+            Change::AmendFactor(mut factor) => {
+                if let Some(old) = self.factors.get(&factor.id) {
+                    factor.budget_bytes = old.budget_bytes;
+                }
+                self.factors.insert(factor.id, factor);
+            }
             Change::RemoveFactor(id) => drop(self.factors.remove(&id)),
             Change::PutClient(client) => {
                 drop(self.clients.insert(client.prefix.clone(), client));

@@ -242,6 +242,7 @@ fn greatest(kind: &str, is_unsigned: bool) -> u64 {
 fn merged(column: &Column<'_>, old: &str, new: &str) -> String {
     match column.merge {
         Merge::Key | Merge::Set => new.to_owned(),
+        Merge::Keep => old.to_owned(),
         Merge::SetKnown => format!("COALESCE({new}, {old})"),
         // Never above the greatest number on the way.
         Merge::Add { max } => format!("{old} + LEAST({new}, {max} - LEAST({old}, {max}))"),

@@ -177,6 +177,7 @@ impl Server for PgConnection {
 fn merged(column: &Column<'_>, old: &str, new: &str) -> String {
     match column.merge {
         Merge::Key | Merge::Set => new.to_owned(),
+        Merge::Keep => old.to_owned(),
         Merge::SetKnown => format!("coalesce({new}, {old})"),
         // Never above the greatest number on the way.
         Merge::Add { max } => format!("{old} + least({new}, greatest({max} - {old}, 0))"),

@@ -31,6 +31,8 @@ pub(crate) enum Merge {
     Key,
     /// The new one takes its place.
     Set,
+    /// It stays.
+    Keep,
     /// The new one takes its place unless that is NULL.
     SetKnown,
     /// The new one is added, as far as it goes.

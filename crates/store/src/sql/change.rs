@@ -76,8 +76,15 @@ async fn put<S: Server>(server: &mut S, changes: &[Change]) -> Result<(), Fault>
         }
     }
     let Some(table) = table else { return Ok(()) };
-    let bulk = bulk::<S>(table, rows.into_values().collect());
-    match server.replace(&bulk).await.map_err(S::fault) {
+    let mut bulk = bulk::<S>(table, rows.into_values().collect());
+    let written = match (changes, bulk.columns.last_mut()) {
+        ([Change::AmendFactor(_), ..], Some(budget)) => {
+            budget.merge = Merge::Keep;
+            server.merge(&bulk).await
+        }
+        _ => server.replace(&bulk).await,
+    };
+    match written.map_err(S::fault) {
         Err(DriverError::Refused(text)) => Err(refused(changes, text).into()),
         done => Ok(done?),
     }
@@ -183,7 +190,9 @@ fn row(change: &Change) -> Option<(Table, (u32, String), Vec<Cell<'_>>)> {
                 number(torrent.key_salt),
             ],
         ),
-        Change::PutFactor(factor) => (FACTORS, (factor.id.0, String::new()), factor_row(factor)),
+        Change::PutFactor(factor) | Change::AmendFactor(factor) => {
+            (FACTORS, (factor.id.0, String::new()), factor_row(factor))
+        }
         Change::PutClient(client) => (
             CLIENTS,
             (0, client.prefix.to_string()),

@@ -43,7 +43,8 @@ fn write(to: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
         Change::PutUser(user) => put_user(to, user),
         Change::PutGroup(group) => put_group(to, group),
         Change::PutTorrent(torrent) => put_torrent(to, torrent),
-        Change::PutFactor(factor) => put_factor(to, factor),
+        Change::PutFactor(factor) => put_factor(to, factor, "budget_bytes = excluded.budget_bytes"),
+        Change::AmendFactor(factor) => put_factor(to, factor, "budget_bytes = budget_bytes"),
         Change::PutClient(Client { prefix, allowed }) => {
             let sql = "INSERT OR REPLACE INTO skep_clients (prefix, allowed) VALUES (?1, ?2)";
             to.prepare_cached(sql)?.execute(params![prefix, allowed]).map(drop)
@@ -143,11 +144,17 @@ fn put_torrent(to: &Transaction<'_>, torrent: &Torrent) -> rusqlite::Result<()> 
     to.prepare_cached(sql)?.execute(row).map(drop)
 }
 
-fn put_factor(to: &Transaction<'_>, factor: &Factor) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO skep_factors (id, scope, group_id, user_id, torrent_group_id,
-            torrent_id, upload_permille, download_permille, neutral, starts_at, ends_at,
-            budget_bytes)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+fn put_factor(to: &Transaction<'_>, factor: &Factor, budget: &str) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT INTO skep_factors (id, scope, group_id, user_id, torrent_group_id, torrent_id,
+            upload_permille, download_permille, neutral, starts_at, ends_at, budget_bytes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        ON CONFLICT (id) DO UPDATE SET scope = excluded.scope, group_id = excluded.group_id,
+            user_id = excluded.user_id, torrent_group_id = excluded.torrent_group_id,
+            torrent_id = excluded.torrent_id, upload_permille = excluded.upload_permille,
+            download_permille = excluded.download_permille, neutral = excluded.neutral,
+            starts_at = excluded.starts_at, ends_at = excluded.ends_at, {budget}"
+    );
     let id = |number: u32| Value::Integer(number.into());
     let none = || Value::Null;
     let (scope, of) = match factor.target {
@@ -173,7 +180,7 @@ fn put_factor(to: &Transaction<'_>, factor: &Factor) -> rusqlite::Result<()> {
         factor.ends_unix_secs.map(clamped),
         factor.budget_bytes.map(clamped)
     ];
-    to.prepare_cached(sql)?.execute(row).map(drop)
+    to.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
 pub(super) const fn state_word(state: TorrentState) -> &'static str {

@@ -126,10 +126,11 @@ impl Status {
         self.journal.status()
     }
 
-    /// Whether the storage has all that was counted.
+    /// The position behind the last record that was counted, if the storage has all of them.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.counts.applied.load(Ordering::Relaxed) >= self.journal().next
+    pub fn settled(&self) -> Option<u64> {
+        let next = self.journal().next;
+        (self.counts.applied.load(Ordering::Relaxed) >= next).then_some(next)
     }
 
     /// Whether records reach the storage.

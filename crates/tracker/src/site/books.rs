@@ -10,7 +10,7 @@ use skep_proto::InfoHash;
 use skep_store::driver::{Conn, DriverError};
 
 use super::Site;
-use super::refresh::{Differences, differences};
+use super::refresh::{Differences, differences, leave_budgets};
 
 /// Why a change was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -112,19 +112,23 @@ impl Books {
 
     /// Puts in force what others changed in the storage. A failure changes nothing.
     ///
+    /// `settled` says up to which record the storage has heard of all that was counted, if it has. What
+    /// is left of budgets is taken from the storage only if nothing was counted meanwhile.
+    ///
     /// # Cost
     /// Reads everything that the storage holds. Other changes wait for it only if they are told to.
     /// # Errors
     /// What the storage says.
     pub fn refresh(
         &self,
-        budgets_are_settled: bool,
+        settled: &dyn Fn() -> Option<u64>,
         changes_wait: bool,
     ) -> Result<Refreshed, DriverError> {
         let Some(conn) = &self.conn else { return Ok(Refreshed::Same) };
         let mut order = self.one_at_a_time.lock();
         let before = order.changes;
-        let find = || differences(&self.site, &**conn, budgets_are_settled);
+        let settled_before = settled();
+        let find = || differences(&self.site, &**conn);
         let found = match changes_wait {
             true => find()?,
             false => {
@@ -137,7 +141,10 @@ impl Books {
         if order.changes != before {
             return Ok(Refreshed::Overtaken);
         }
-        let Differences { changes, is_doubtful } = found;
+        let Differences { mut changes, is_doubtful } = found;
+        if settled_before.is_none() || settled() != settled_before {
+            leave_budgets(&self.site, &mut changes);
+        }
         order.doubted = is_doubtful && !order.doubted;
         if order.doubted {
             return Ok(Refreshed::Doubtful(changes.len()));

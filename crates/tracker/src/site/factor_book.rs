@@ -66,11 +66,11 @@ impl FactorBook {
     }
 
     pub(super) fn get(&self, id: FactorId) -> Option<Factor> {
-        self.told.lock().factors.get(&id).map(|(factor, _)| factor.clone())
+        self.told.lock().factors.get(&id).map(as_it_stands)
     }
 
     pub(super) fn for_each(&self, visit: &mut dyn FnMut(&Factor)) {
-        self.told.lock().factors.values().for_each(|(factor, _)| visit(factor));
+        self.told.lock().factors.values().for_each(|known| visit(&as_it_stands(known)));
     }
 
     pub(super) fn set_combine(&self, combine: Combine) {
@@ -79,21 +79,29 @@ impl FactorBook {
 
     /// Adds a factor, or replaces the one with its number: what that one said until now is heard on.
     pub(super) fn put(&self, factor: Factor) {
+        self.write(factor, false);
+    }
+
+    /// The same, but for what is left of the budget of the one with its number.
+    pub(super) fn amend(&self, factor: Factor) {
+        self.write(factor, true);
+    }
+
+    fn write(&self, mut factor: Factor, keeps_budget: bool) {
         let now = self.clock.now();
         let mut told = self.told.lock();
         self.forget_old(&mut told, now);
         let old = told.factors.remove(&factor.id);
         let budget = match (&old, factor.budget_bytes) {
+            (Some((_, budget)), _) if keeps_budget => budget.clone(),
             (_, None) => None,
-            (Some((old, Some(budget))), Some(bytes)) => {
-                // What was spent meanwhile stays spent, unless the site says something else.
-                if old.budget_bytes != Some(bytes) {
-                    budget.set(bytes);
-                }
+            (Some((_, Some(budget))), Some(bytes)) => {
+                budget.set(bytes);
                 Some(budget.clone())
             }
             (_, Some(bytes)) => Some(Arc::new(Budget::new(bytes))),
         };
+        factor.budget_bytes = budget.as_ref().map(|budget| budget.left_bytes());
         let same = old.as_ref().is_some_and(|(old, old_budget)| {
             let budget_bytes = factor.budget_bytes;
             old_budget.is_some() == budget.is_some()
@@ -206,6 +214,12 @@ impl FactorBook {
         };
         (from, until)
     }
+}
+
+/// A factor with what is left of its budget.
+fn as_it_stands((factor, budget): &(Factor, Option<Arc<Budget>>)) -> Factor {
+    let budget_bytes = budget.as_ref().map(|budget| budget.left_bytes());
+    Factor { budget_bytes, ..factor.clone() }
 }
 
 /// Whether what is said for a target holds for so many that they must not share a lock.

@@ -94,6 +94,7 @@ impl Site {
             Some(Change::PutTorrent(torrent)) => self.torrents.put(torrent),
             Some(Change::RemoveTorrent(id)) => self.torrents.remove(id.0),
             Some(Change::PutFactor(factor)) => self.factors.put(factor),
+            Some(Change::AmendFactor(factor)) => self.factors.amend(factor),
             Some(Change::RemoveFactor(id)) => self.factors.remove(id),
             _ => {}
         }
@@ -164,7 +165,7 @@ impl Site {
         self.commons.group(id, Group::clone)
     }
 
-    /// A factor by number.
+    /// A factor by number, with what is left of its budget.
     #[must_use]
     pub fn factor(&self, id: FactorId) -> Option<Factor> {
         self.factors.get(id)
@@ -187,7 +188,7 @@ impl Site {
         self.commons.groups()
     }
 
-    /// Calls `visit` with every factor, in no particular order.
+    /// Calls `visit` with every factor, in no particular order, with what is left of its budget.
     pub fn for_each_factor(&self, visit: &mut dyn FnMut(&Factor)) {
         self.factors.for_each(visit);
     }

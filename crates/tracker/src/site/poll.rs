@@ -65,9 +65,10 @@ impl Poll {
 
     /// Looks, and puts in force what changed.
     pub fn look(&mut self) {
-        let settled = self.accounts.as_ref().is_none_or(|status| status.is_settled());
+        let accounts = self.accounts.as_ref();
+        let settled = || accounts.map_or(Some(0), |status| status.settled());
         let may_wait = self.overtaken >= OVERTAKEN_MAX;
-        match self.books.refresh(settled, may_wait) {
+        match self.books.refresh(&settled, may_wait) {
             Ok(refreshed) => {
                 if std::mem::take(&mut self.failed) {
                     tracing::info!("the storage can be looked at again");

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use skep_engine::site::{Change, Factor};
+use skep_engine::site::Change;
 use skep_store::driver::{Conn, DriverError};
 
 use super::Site;
@@ -36,13 +36,8 @@ struct Seen {
     bans: HashSet<(std::net::IpAddr, u8)>,
 }
 
-/// Compares what the storage holds with what is in force. What is left of budgets is compared only if
-/// the storage has heard of all that was taken from them.
-pub(super) fn differences(
-    site: &Site,
-    conn: &dyn Conn,
-    budgets_are_settled: bool,
-) -> Result<Differences, DriverError> {
+/// Compares what the storage holds with what is in force.
+pub(super) fn differences(site: &Site, conn: &dyn Conn) -> Result<Differences, DriverError> {
     let mut seen = Seen::default();
     let mut changes = Vec::new();
     let (clients, bans) = (site.clients(), site.bans());
@@ -62,8 +57,7 @@ pub(super) fn differences(
             }
             Change::PutFactor(factor) => {
                 seen.factors.insert(factor.id.0);
-                let known = site.factor(factor.id);
-                known.is_some_and(|known| is_same(&known, factor, budgets_are_settled))
+                site.factor(factor.id).as_ref() == Some(factor)
             }
             Change::PutClient(client) => {
                 seen.clients.insert(client.prefix.clone());
@@ -84,12 +78,20 @@ pub(super) fn differences(
     Ok(Differences { changes, is_doubtful })
 }
 
-fn is_same(known: &Factor, told: &Factor, budgets_are_settled: bool) -> bool {
-    let has_budget = known.budget_bytes.is_some() && told.budget_bytes.is_some();
-    if budgets_are_settled || !has_budget {
-        return known == told;
-    }
-    Factor { budget_bytes: told.budget_bytes, ..known.clone() } == *told
+/// Leaves budgets as they are: what the storage says of them is not the latest, since it has not heard
+/// of all that was taken.
+pub(super) fn leave_budgets(site: &Site, changes: &mut Vec<Change>) {
+    changes.retain_mut(|change| {
+        let Change::PutFactor(told) = change else { return true };
+        let Some(known) = site.factor(told.id).filter(|known| known.budget_bytes.is_some()) else {
+            return true;
+        };
+        let Some(bytes) = &mut told.budget_bytes else { return true };
+        *bytes = known.budget_bytes.unwrap_or_default();
+        let is_same = *told == known;
+        *change = Change::AmendFactor(told.clone());
+        !is_same
+    });
 }
 
 /// Adds removals of what was not seen; returns whether they are so many that they are doubtful.

@@ -2,12 +2,16 @@
 //!
 //! What gates make of it is tested over sockets.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use skep_engine::ledger::keys::{KeyClaim, derive, derive_xbt};
 use skep_engine::ledger::{Budget, Rule};
 use skep_engine::site::{Target, TorrentGroupId, TorrentState};
+use skep_store::driver::Conn;
+use skep_store::driver::testing::Memory;
 
 use super::*;
 use crate::config::{Config, Keys};
@@ -268,10 +272,12 @@ fn what_was_spent_of_a_budget_stays_spent_unless_the_site_says_otherwise() {
     let put = |factor: &Factor| site.apply(Change::PutFactor(factor.clone()));
     put(&token);
     site.with_terms(&member(), clock.now(), |terms| terms.rules[0].budget.unwrap().set(300));
-    put(&token);
-    assert_eq!(budget_left(&site, clock.now()), Some(300), "the same budget refills nothing");
+    assert_eq!(site.factor(FactorId(1)).unwrap().budget_bytes, Some(300));
+    let amend = |factor: &Factor| site.apply(Change::AmendFactor(factor.clone()));
+    amend(&token);
+    assert_eq!(budget_left(&site, clock.now()), Some(300), "nothing is refilled");
     clock.advance(10);
-    put(&Factor { upload: Permille(2000), ..token.clone() });
+    amend(&Factor { upload: Permille(2000), ..token.clone() });
     let left = site.with_terms(&member(), clock.now(), |terms| {
         terms.rules.iter().map(|rule| rule.budget.unwrap().left_bytes()).collect::<Vec<_>>()
     });
@@ -279,6 +285,34 @@ fn what_was_spent_of_a_budget_stays_spent_unless_the_site_says_otherwise() {
     let more = Factor { budget_bytes: Some(5000), upload: Permille(2000), ..token };
     put(&more);
     assert_eq!(budget_left(&site, clock.now()), Some(5000));
+}
+
+#[test]
+fn a_look_at_the_storage_gives_nothing_back_that_was_spent_meanwhile() {
+    let (site, clock) = site();
+    let memory = Memory::new();
+    let token =
+        Factor { budget_bytes: Some(1000), ..free(1, Target::Token(UserId(1), TorrentId(2))) };
+    memory.change(&[Change::PutFactor(token.clone())]).unwrap();
+    let books = Books::new(Arc::new(site), Some(Arc::new(memory.clone())));
+    let left = || books.site().factor(FactorId(1)).unwrap().budget_bytes;
+    let look = |settled: &dyn Fn() -> Option<u64>| books.refresh(settled, true).unwrap();
+    look(&|| Some(0));
+    let spend = |left| {
+        let site = books.site();
+        site.with_terms(&member(), clock.now(), |terms| terms.rules[0].budget.unwrap().set(left));
+    };
+    spend(300);
+    assert_eq!(look(&|| None), Refreshed::Same, "the storage has not heard of it");
+    let counted = Cell::new(0);
+    let counting = || Some(counted.replace(counted.get() + 1));
+    assert_eq!(look(&counting), Refreshed::Same, "something was counted during the look");
+    assert_eq!(left(), Some(300));
+    memory.change(&[Change::PutFactor(Factor { upload: Permille(2000), ..token })]).unwrap();
+    assert!(matches!(look(&|| None), Refreshed::Changed { changes: 1, .. }));
+    assert_eq!(left(), Some(300), "the rest of it counts");
+    assert!(matches!(look(&|| Some(1)), Refreshed::Changed { changes: 1, .. }));
+    assert_eq!(left(), Some(1000), "another wrote it there");
 }
 
 #[test]

@@ -96,6 +96,7 @@ macro_rules! battery_for_all {
             nobody_has_no_sums
             sums_need_no_record_and_outlive_it
             budgets_are_spent
+            an_amended_factor_keeps_what_is_left
             ten_thousand_deltas_add_up
             a_batch_that_was_applied_is_refused
             the_position_is_known_when_opened_again

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use skep_engine::ledger::{Sums, Traffic, Verdict};
-use skep_engine::site::{Change, Factor, FactorId, TorrentId, UserId};
+use skep_engine::ledger::{Spent, Sums, Traffic, Verdict};
+use skep_engine::site::{Change, Factor, FactorId, Permille, TorrentId, UserId};
 
 use super::{Subject, assert_holds, batch, record, taken, uploaded, user, with};
 use crate::driver::{Conn, Record, Totals};
@@ -168,6 +168,28 @@ pub fn budgets_are_spent(subject: &Subject) {
     assert_holds(&*conn, [factor(1, Some(900)), factor(2, Some(0)), factor(3, None)]);
     conn.apply(&batch(3, [spends(taken(1, 1), taken(9, 1))])).unwrap();
     assert_holds(&*conn, [factor(1, Some(899)), factor(2, Some(0)), factor(3, None)]);
+}
+
+/// An amended factor is another in everything but what is left of its budget; one that is new has the
+/// budget that is told.
+pub fn an_amended_factor_keeps_what_is_left(subject: &Subject) {
+    let conn = subject.open();
+    let factor = |id, upload, budget_bytes| Factor {
+        id: FactorId(id),
+        upload: Permille(upload),
+        budget_bytes,
+        ..Factor::default()
+    };
+    let put = |id, upload, budget| Change::PutFactor(factor(id, upload, budget));
+    let amend = |id, upload, budget| Change::AmendFactor(factor(id, upload, budget));
+    conn.change(&[put(1, 1000, Some(1000)), put(2, 1000, None)]).unwrap();
+    let spends = with(record(1, 5), |delta| delta.spent = [taken(1, 900), Spent::default()]);
+    conn.apply(&batch(0, [spends])).unwrap();
+    let amended = [amend(1, 2000, Some(1000)), amend(2, 3000, Some(7)), amend(3, 500, Some(50))];
+    conn.change(&amended).unwrap();
+    assert_holds(&*conn, [put(1, 2000, Some(100)), put(2, 3000, None), put(3, 500, Some(50))]);
+    conn.change(&[put(1, 2000, Some(1000))]).unwrap();
+    assert_holds(&*conn, [put(1, 2000, Some(1000)), put(2, 3000, None), put(3, 500, Some(50))]);
 }
 
 /// A long batch, of many users in many torrents, is added up like any other.

@@ -165,6 +165,13 @@ impl Record for Factor {
         Change::PutFactor(self)
     }
 
+    fn amend(self, given: &Value) -> Change {
+        match given.get("budget_bytes") {
+            Some(_) => Change::PutFactor(self),
+            None => Change::AmendFactor(self),
+        }
+    }
+
     fn remove(id: u32) -> Change {
         Change::RemoveFactor(FactorId(id))
     }

@@ -42,6 +42,13 @@ pub(super) trait Record: Clone + PartialEq + Send + Sync + 'static {
     fn find(site: &Site, id: u32) -> Option<Self>;
     fn for_each(site: &Site, visit: &mut dyn FnMut(&Self));
     fn put(self) -> Change;
+
+    /// Puts a record of which only these fields were given: what the tracker itself changes stays as it
+    /// is unless it was given.
+    fn amend(self, _given: &Value) -> Change {
+        self.put()
+    }
+
     fn remove(id: u32) -> Change;
 
     /// What no two records may share, as text.
@@ -166,7 +173,11 @@ pub(super) async fn put<R: Record>(
             let old = R::find(site, id);
             let new = decide(site, id, old.as_ref(), &value, &conditions, extent)?;
             let is_new = old.as_ref() != Some(&new);
-            let changes = is_new.then(|| new.clone().put()).into_iter().collect();
+            let change = |new: R| match extent {
+                Extent::Whole => new.put(),
+                Extent::Part => new.amend(&value),
+            };
+            let changes = is_new.then(|| change(new.clone())).into_iter().collect();
             Ok::<_, Problem>((changes, (old, new)))
         })?;
         if let Some(lost) = old.as_ref().and_then(|old| R::swarm_lost(old, Some(&new))) {
