@@ -233,6 +233,22 @@ fn a_storage_that_goes_away_gets_each_record_once() {
 }
 
 #[test]
+fn a_storage_that_another_writes_to_with_the_same_journal_is_told_and_left_alone() {
+    let setup = Setup::new();
+    let accounts = setup.started();
+    take(&accounts, 0..10);
+    setup.settle(&accounts);
+    setup.shelf(|it| it.applied = Some(3));
+    take(&accounts, 10..20);
+    until(|| accounts.status().is_stuck());
+    let told = accounts.status().troubles().remove(0);
+    assert!(told.contains("up to position 3 of this journal"), "{told}");
+    assert!(told.contains("this tracker is at 10"), "{told}");
+    accounts.stop();
+    assert_eq!(setup.users(), expected(0..10));
+}
+
+#[test]
 fn trouble_with_the_storage_is_told_and_stopping_loses_nothing() {
     let setup = Setup::new();
     setup.shelf(|it| it.mishaps = vec![Mishap::Before; 1000]);

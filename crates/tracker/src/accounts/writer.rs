@@ -84,6 +84,7 @@ impl Writer {
             refused_in_a_row: 0,
             release_failed: false,
             reread: None,
+            expected: None,
         };
         while let Err(Halt::Reread) = run.follow() {}
         let journal = run.writer.journal.status();
@@ -102,6 +103,18 @@ struct Run {
     release_failed: bool,
     /// Where the storage said to go on when it was last asked.
     reread: Option<u64>,
+    /// Where it must go on, if that is known.
+    expected: Option<u64>,
+}
+
+/// Why nothing is applied if the storage is elsewhere in the journal than this writer, who left out and
+/// repeated nothing.
+fn of_another(applied: u64, expected: u64) -> String {
+    format!(
+        "records up to position {applied} of this journal were applied to it, but this tracker is at \
+         {expected}: another tracker has a copy of storage.data_dir, or the storage was put back; \
+         let no two trackers have the same folder, and start this one again"
+    )
 }
 
 impl Run {
@@ -137,6 +150,10 @@ impl Run {
             match self.writer.conn.applied(self.writer.journal.id()) {
                 Ok(applied) => {
                     let position = applied.unwrap_or_else(|| self.writer.journal.status().first);
+                    if let Some(expected) = self.expected.filter(|it| *it != position) {
+                        self.pause(&of_another(position, expected))?;
+                        continue;
+                    }
                     if self.reread.replace(position) == Some(position) {
                         // It says so for the second time, and did not take a batch from there.
                         self.pause(&format!("it contradicts itself about position {position}"))?;
@@ -217,7 +234,17 @@ impl Run {
                     self.note_applied(batch, (monotonic_coarse_nanos() - start) / 1_000_000);
                     return Ok(None);
                 }
-                Err(DriverError::OutOfOrder { .. }) => return Err(Halt::Reread),
+                // It was applied before, and the answer was lost.
+                Err(DriverError::OutOfOrder { applied, .. })
+                    if [batch.from(), batch.until()].contains(&applied) =>
+                {
+                    self.expected = Some(applied);
+                    return Err(Halt::Reread);
+                }
+                Err(DriverError::OutOfOrder { applied, from }) => {
+                    self.note_failure();
+                    self.pause(&of_another(applied, from))?;
+                }
                 Err(DriverError::Refused(why)) => {
                     self.note_failure();
                     return Ok(Some(why));
@@ -245,6 +272,7 @@ impl Run {
             tracing::info!(tries, "records are applied to the storage again");
         }
         (self.failures_in_a_row, self.reread) = (0, None);
+        self.expected = Some(batch.until());
         let released = self.writer.journal.release(batch.until());
         if let Err(error) = &released
             && !self.release_failed
