@@ -64,8 +64,13 @@ impl Conn for SumsConn {
         self.others.load(take)
     }
 
-    fn load_sessions(&self, since: u64, take: &mut dyn FnMut(Record)) -> Result<(), DriverError> {
-        self.others.load_sessions(since, take)
+    fn load_sessions(
+        &self,
+        journal: u64,
+        since: u64,
+        take: &mut dyn FnMut(Record),
+    ) -> Result<(), DriverError> {
+        self.others.load_sessions(journal, since, take)
     }
 
     fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {

@@ -94,6 +94,7 @@ pub trait Conn: Send + Sync {
     fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError>;
 
     /// Hands over sessions that were heard of at or after a time, the latest first, so that they go on.
+    /// Those that came with other journals are other trackers'.
     ///
     /// Of the delta only the session means anything; see [`Record::of_session`].
     ///
@@ -101,6 +102,7 @@ pub trait Conn: Send + Sync {
     /// [`DriverError`]; what was handed over until then does not count.
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError>;

@@ -48,7 +48,7 @@ struct Kept {
     factors: BTreeMap<FactorId, Factor>,
     clients: BTreeMap<Box<str>, Client>,
     bans: BTreeMap<(IpAddr, u8), Ban>,
-    sessions: BTreeMap<(UserId, TorrentId, PeerId), Record>,
+    sessions: BTreeMap<(UserId, TorrentId, PeerId, u64), Record>,
     of_users: BTreeMap<UserId, Sums>,
     of_torrents: BTreeMap<TorrentId, Sums>,
     of_passages: BTreeMap<(UserId, TorrentId), Sums>,
@@ -129,10 +129,14 @@ impl Conn for Memory {
 
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError> {
-        let mut sessions: Vec<_> = self.look(|kept| kept.sessions.values().copied().collect())?;
+        let mut sessions: Vec<_> = self.look(|kept| {
+            let of_journal = kept.sessions.iter().filter(|((.., of), _)| *of == journal);
+            of_journal.map(|(_, session)| *session).collect()
+        })?;
         sessions.retain(|session: &Record| session.at_unix_secs >= since_unix_secs);
         sessions.sort_by_key(|session| std::cmp::Reverse(session.at_unix_secs));
         sessions.into_iter().for_each(take);
@@ -222,7 +226,8 @@ impl Kept {
         for record in batch.sessions() {
             let session = record.delta.session;
             let kept = Record::of_session(session, record.at_unix_secs, record.endpoint);
-            self.sessions.insert((session.user, session.torrent, session.peer_id), kept);
+            let key = (session.user, session.torrent, session.peer_id, batch.journal());
+            self.sessions.insert(key, kept);
         }
         for (factor, spent) in batch.spent() {
             let budget = self.factors.get_mut(factor).and_then(|it| it.budget_bytes.as_mut());

@@ -13,7 +13,7 @@ use super::{Fault, Server, Value};
 use crate::driver::{Batch, DriverError, Passage, Record};
 
 /// A journal's id as its row has it.
-fn name(journal: u64) -> String {
+pub(super) fn journal_name(journal: u64) -> String {
     format!("{journal:016x}")
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn position<S: Server>(
         found = Some(read.ok_or_else(text)?);
         Ok(())
     };
-    server.read(&sql, &[Value::Text(&name(journal))], take).await?;
+    server.read(&sql, &[Value::Text(&journal_name(journal))], take).await?;
     Ok(found)
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn apply<S: Server>(
 ) -> Result<(), Fault> {
     server.script(S::BEGIN).await?;
     let (from, until) = (batch.from(), batch.until());
-    let journal = name(batch.journal());
+    let journal = journal_name(batch.journal());
     match position(server, batch.journal(), "FOR UPDATE").await? {
         Some(applied) if applied != from => {
             return Err(DriverError::OutOfOrder { applied, from }.into());
@@ -141,6 +141,8 @@ fn sessions<S: Server>(batch: &Batch) -> Bulk<'_> {
     let bits = |read: fn(&Record) -> u64| Values::Bits(rows().map(read).collect());
     let flags = |read: fn(&Record) -> bool| Values::Flags(rows().map(read).collect());
     let peer_ids = rows().map(|record| &record.delta.session.peer_id.0[..]).collect();
+    let journal = journal_name(batch.journal());
+    let journals = rows().map(|_| Some(Cow::from(journal.clone())));
     let addresses =
         rows().map(|record| record.endpoint.map(|endpoint| Cow::from(endpoint.ip().to_string())));
     // In the order of the table's columns.
@@ -148,6 +150,7 @@ fn sessions<S: Server>(batch: &Batch) -> Bulk<'_> {
         numbers(|record| Some(record.delta.session.user.0.into())),
         numbers(|record| Some(record.delta.session.torrent.0.into())),
         Values::Bytes(peer_ids),
+        Values::Texts(journals.collect()),
         numbers(|record| Some(record.delta.session.peer_key.into())),
         bits(|record| record.delta.session.counters.uploaded_bytes),
         bits(|record| record.delta.session.counters.downloaded_bytes),

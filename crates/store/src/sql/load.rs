@@ -5,6 +5,7 @@
 use skep_engine::ledger::Sums;
 use skep_engine::site::Change;
 
+use super::apply::journal_name;
 use super::records::{Cells, SUMS};
 use super::tables::{Source, Sources};
 use super::{Fault, Server, Value};
@@ -46,18 +47,21 @@ async fn each<S: Server>(
 pub(super) async fn sessions<S: Server>(
     server: &mut S,
     sources: &Sources,
+    journal: u64,
     since_unix_secs: u64,
     take: &mut dyn FnMut(Record),
 ) -> Result<(), Fault> {
     let Source { name, table, select, .. } = &sources.sessions;
     let order = "ORDER BY seen_at DESC, user_id, torrent_id, peer_id";
-    let sql = format!("{select} WHERE seen_at >= ? {order}");
+    let sql = format!("{select} WHERE journal = ? AND seen_at >= ? {order}");
     let row = &mut |cells: &[Option<&str>]| {
         take(Cells { table: name, columns: table.columns, cells }.session()?);
         Ok(())
     };
     server.script(S::BEGIN_SNAPSHOT).await?;
-    server.read(&sql, &[Value::Number(since_unix_secs)], row).await?;
+    let journal = journal_name(journal);
+    let values = [Value::Text(&journal), Value::Number(since_unix_secs)];
+    server.read(&sql, &values, row).await?;
     Ok(server.script("COMMIT").await?)
 }
 

@@ -236,12 +236,14 @@ where
 
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError> {
         let sources = &self.sources;
-        self.link
-            .run(WHOLE, async |server| load::sessions(server, sources, since_unix_secs, take).await)
+        self.link.run(WHOLE, async |server| {
+            load::sessions(server, sources, journal, since_unix_secs, take).await
+        })
     }
 
     fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {

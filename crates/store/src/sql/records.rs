@@ -120,6 +120,7 @@ pub(super) const SESSIONS: Table = Table {
         "user_id",
         "torrent_id",
         "peer_id",
+        "journal",
         "peer_key",
         "uploaded_bytes",
         "downloaded_bytes",
@@ -132,7 +133,7 @@ pub(super) const SESSIONS: Table = Table {
         "port",
         "seen_at",
     ],
-    key: 3,
+    key: 4,
 };
 
 /// How much of a cell that is not what it should be is told.
@@ -319,24 +320,24 @@ impl Cells<'_> {
 
     pub(super) fn session(&self) -> Result<Record, DriverError> {
         let families = [Family::Ipv4, Family::Ipv6, Family::Webrtc];
-        let family = self.id(7)?;
+        let family = self.id(8)?;
         let family = families.into_iter().find(|known| *known as u32 == family);
         let state = SessionState {
             user: UserId(self.id(0)?),
             torrent: TorrentId(self.id(1)?),
             peer_id: PeerId(self.digits(2)?),
-            peer_key: self.id(3)?,
-            counters: Traffic { uploaded_bytes: self.bits(4)?, downloaded_bytes: self.bits(5)? },
-            corrupt_bytes: self.bits(6)?,
-            family: family.ok_or_else(|| self.wrong(7, "0, 1 or 2"))?,
-            seeds: self.flag(8, false)?,
-            open: self.flag(9, false)?,
-            pass_counted: self.flag(10, false)?,
+            peer_key: self.id(4)?,
+            counters: Traffic { uploaded_bytes: self.bits(5)?, downloaded_bytes: self.bits(6)? },
+            corrupt_bytes: self.bits(7)?,
+            family: family.ok_or_else(|| self.wrong(8, "0, 1 or 2"))?,
+            seeds: self.flag(9, false)?,
+            open: self.flag(10, false)?,
+            pass_counted: self.flag(11, false)?,
         };
-        let address = self.parsed::<std::net::IpAddr>(11, "an address")?;
-        let port = self.parsed::<u16>(12, "a number from 0 to 65535")?;
+        let address = self.parsed::<std::net::IpAddr>(12, "an address")?;
+        let port = self.parsed::<u16>(13, "a number from 0 to 65535")?;
         let endpoint = address.zip(port).map(Into::into);
-        Ok(Record::of_session(state, self.big(13)?.unwrap_or_default(), endpoint))
+        Ok(Record::of_session(state, self.big(14)?.unwrap_or_default(), endpoint))
     }
 
     /// Sums whose columns are the row's last ones.

@@ -15,7 +15,7 @@ pub(super) fn position(connection: &Connection, journal: u64) -> Result<Option<u
     let find = || {
         let sql = "SELECT position FROM skep_applied WHERE journal = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        statement.query_row([name(journal)], |row| row.get::<_, i64>(0)).optional()
+        statement.query_row([journal_name(journal)], |row| row.get::<_, i64>(0)).optional()
     };
     Ok(find().map_err(failed)?.map(i64::cast_unsigned))
 }
@@ -34,7 +34,7 @@ pub(super) fn apply(connection: &mut Connection, batch: &Batch) -> Result<(), Dr
         totals(&transaction, batch)?;
         budgets(&transaction, batch)?;
         let sql = "INSERT OR REPLACE INTO skep_applied (journal, position) VALUES (?1, ?2)";
-        let row = params![name(batch.journal()), batch.until().cast_signed()];
+        let row = params![journal_name(batch.journal()), batch.until().cast_signed()];
         transaction.prepare_cached(sql)?.execute(row)
     };
     write().map_err(failed)?;
@@ -42,23 +42,25 @@ pub(super) fn apply(connection: &mut Connection, batch: &Batch) -> Result<(), Dr
 }
 
 /// A journal's id as its row has it.
-fn name(journal: u64) -> String {
+pub(super) fn journal_name(journal: u64) -> String {
     format!("{journal:016x}")
 }
 
 fn sessions(to: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut statement = to.prepare_cached(
-        "INSERT OR REPLACE INTO skep_sessions (user_id, torrent_id, peer_id, peer_key,
-            uploaded_bytes, downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted,
+        "INSERT OR REPLACE INTO skep_sessions (user_id, torrent_id, peer_id, journal,
+            peer_key, uploaded_bytes, downloaded_bytes, corrupt_bytes, family, seeds, open, pass_counted,
             address, port, seen_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
+    let journal = journal_name(batch.journal());
     for Record { at_unix_secs, endpoint, delta } in batch.sessions() {
         let session = &delta.session;
         statement.execute(params![
             session.user.0,
             session.torrent.0,
             session.peer_id.0,
+            journal,
             session.peer_key,
             session.counters.uploaded_bytes.cast_signed(),
             session.counters.downloaded_bytes.cast_signed(),

@@ -13,6 +13,7 @@ use skep_engine::site::{
 };
 use skep_proto::{InfoHash, PeerId};
 
+use super::apply::journal_name;
 use super::change::state_word;
 use super::{clamped, failed, open};
 use crate::driver::{DriverError, Record, Status, Totals};
@@ -35,15 +36,17 @@ pub(super) fn records(
 /// Hands over the sessions that were heard of at or after a time, the latest first.
 pub(super) fn sessions(
     connection: &Connection,
+    journal: u64,
     since_unix_secs: u64,
     take: &mut dyn FnMut(Record),
 ) -> Result<(), DriverError> {
     let sql = format!(
-        "SELECT {SESSION} FROM skep_sessions WHERE seen_at >= ?1
+        "SELECT {SESSION} FROM skep_sessions WHERE journal = ?1 AND seen_at >= ?2
             ORDER BY seen_at DESC, user_id, torrent_id, peer_id"
     );
     let mut statement = connection.prepare(&sql).map_err(failed)?;
-    let rows = statement.query_map([clamped(since_unix_secs)], session).map_err(failed)?;
+    let values = params![journal_name(journal), clamped(since_unix_secs)];
+    let rows = statement.query_map(values, session).map_err(failed)?;
     for row in rows {
         take(row.map_err(|error| unreadable("skep_sessions", SESSION, error))?);
     }

@@ -70,10 +70,11 @@ impl Conn for SqliteConn {
 
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError> {
-        load::sessions(&open::reader(&self.path)?, since_unix_secs, take)
+        load::sessions(&open::reader(&self.path)?, journal, since_unix_secs, take)
     }
 
     fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {

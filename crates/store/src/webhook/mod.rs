@@ -85,10 +85,11 @@ impl Conn for WebhookConn {
 
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError> {
-        self.file.load_sessions(since_unix_secs, take)
+        self.file.load_sessions(journal, since_unix_secs, take)
     }
 
     fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {

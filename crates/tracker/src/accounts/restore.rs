@@ -73,7 +73,7 @@ pub(super) fn restore(
     for (_, remembered) in &latest {
         restored.sessions += u64::from(take(remembered));
     }
-    conn.load_sessions(since_unix_secs, &mut |record| {
+    conn.load_sessions(journal.id(), since_unix_secs, &mut |record| {
         restored.sessions += u64::from(take(&Remembered::of(&record)));
     })?;
     Ok(restored)

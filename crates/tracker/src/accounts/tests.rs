@@ -52,7 +52,12 @@ impl Conn for Shelves {
         Ok(())
     }
 
-    fn load_sessions(&self, _: u64, take: &mut dyn FnMut(Record)) -> Result<(), DriverError> {
+    fn load_sessions(
+        &self,
+        _: u64,
+        _: u64,
+        take: &mut dyn FnMut(Record),
+    ) -> Result<(), DriverError> {
         self.0.lock().sessions.iter().copied().for_each(take);
         Ok(())
     }

@@ -107,6 +107,7 @@ macro_rules! battery_for_all {
             threads_do_not_disturb_each_other
             sessions_come_back
             the_last_state_of_a_session_counts
+            sessions_of_another_journal_are_not_touched
             sessions_come_latest_first
             sessions_go_on
             only_old_sessions_are_forgotten

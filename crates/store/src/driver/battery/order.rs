@@ -20,7 +20,7 @@ fn uploads(conn: &dyn Conn, user: u32) -> u64 {
 
 fn sessions(conn: &dyn Conn) -> Vec<Record> {
     let mut all = Vec::new();
-    conn.load_sessions(0, &mut |record| all.push(record)).unwrap();
+    conn.load_sessions(JOURNAL, 0, &mut |record| all.push(record)).unwrap();
     all
 }
 

@@ -12,12 +12,12 @@ use skep_engine::site::{TorrentId, UserId};
 use skep_engine::{Seed, Tick};
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};
 
-use super::{Subject, batch, record, with};
-use crate::driver::{Conn, Record};
+use super::{JOURNAL, Subject, batch, record, with};
+use crate::driver::{Batch, Conn, Record};
 
 fn load(conn: &dyn Conn, since_unix_secs: u64) -> Vec<Record> {
     let mut all = Vec::new();
-    conn.load_sessions(since_unix_secs, &mut |record| all.push(record)).unwrap();
+    conn.load_sessions(JOURNAL, since_unix_secs, &mut |record| all.push(record)).unwrap();
     all
 }
 
@@ -111,6 +111,20 @@ pub fn the_last_state_of_a_session_counts(subject: &Subject) {
     let decided = with(later(20, 40), |delta| delta.verdict = Some(Verdict::Denied));
     conn.apply(&batch(6, [decided])).unwrap();
     assert_remembers(&*conn, &[later(-100, 30), other]);
+}
+
+/// Two trackers that share a storage have sessions of their own, even of one client.
+pub fn sessions_of_another_journal_are_not_touched(subject: &Subject) {
+    let conn = subject.open();
+    let at = |at_unix_secs| Record { at_unix_secs, ..record(1, 5) };
+    conn.apply(&batch(0, [at(10)])).unwrap();
+    conn.apply(&Batch::new(JOURNAL + 1, 0, vec![at(20), record(2, 5)])).unwrap();
+    assert_remembers(&*conn, &[at(10)]);
+    conn.apply(&batch(1, [at(30)])).unwrap();
+    assert_remembers(&*conn, &[at(30)]);
+    let mut others = Vec::new();
+    conn.load_sessions(JOURNAL + 1, 0, &mut |record| others.push(record)).unwrap();
+    assert_eq!(remembered(&others), remembered(&[at(20), record(2, 5)]));
 }
 
 /// Sessions that were heard of at the time or later come, and the latest come first.

@@ -276,7 +276,7 @@ impl Faulty {
             _ => batch.journal(),
         };
         let mut records = batch.records().to_vec();
-        let known = if self.is(KeepsTheFirstState) { self.sessions() } else { Vec::new() };
+        let known = if self.is(KeepsTheFirstState) { self.sessions(journal) } else { Vec::new() };
         for record in &mut records {
             let key = |record: &Record| {
                 let session = record.delta.session;
@@ -297,9 +297,9 @@ impl Faulty {
         Batch::new(journal, batch.from(), records)
     }
 
-    fn sessions(&self) -> Vec<Record> {
+    fn sessions(&self, journal: u64) -> Vec<Record> {
         let mut all = Vec::new();
-        self.memory.load_sessions(0, &mut |record| all.push(record)).unwrap();
+        self.memory.load_sessions(journal, 0, &mut |record| all.push(record)).unwrap();
         all
     }
 }
@@ -319,10 +319,11 @@ impl Conn for Faulty {
 
     fn load_sessions(
         &self,
+        journal: u64,
         since_unix_secs: u64,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), DriverError> {
-        let mut all = self.sessions();
+        let mut all = self.sessions(journal);
         if !self.is(HandsOverOldSessions) {
             all.retain(|record| record.at_unix_secs >= since_unix_secs);
         }

@@ -132,10 +132,12 @@ CREATE TABLE IF NOT EXISTS skep_passages (
 
 -- A client of a user in a torrent, with counters as the client says them.
 -- family: 0 IPv4, 1 IPv6, 2 WebRTC.
+-- The journal is that of the tracker that heard of it: two trackers have sessions of their own.
 CREATE TABLE IF NOT EXISTS skep_sessions (
     user_id int unsigned NOT NULL,
     torrent_id int unsigned NOT NULL,
     peer_id binary(20) NOT NULL,
+    journal char(16) NOT NULL,
     peer_key int unsigned NOT NULL,
     uploaded_bytes bigint unsigned NOT NULL,
     downloaded_bytes bigint unsigned NOT NULL,
@@ -147,7 +149,7 @@ CREATE TABLE IF NOT EXISTS skep_sessions (
     address varchar(45),
     port smallint unsigned,
     seen_at bigint unsigned NOT NULL,
-    PRIMARY KEY (user_id, torrent_id, peer_id)
+    PRIMARY KEY (user_id, torrent_id, peer_id, journal)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- How far each journal is in the sums above; written in the same transaction as they are.

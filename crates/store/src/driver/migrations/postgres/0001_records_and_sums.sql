@@ -132,10 +132,12 @@ CREATE TABLE skep_passages (
 
 -- A client of a user in a torrent. Its counters are 64 bits as the client says them, so that one
 -- above 9223372036854775807 shows as a negative number. family: 0 IPv4, 1 IPv6, 2 WebRTC.
+-- The journal is that of the tracker that heard of it: two trackers have sessions of their own.
 CREATE TABLE skep_sessions (
     user_id bigint NOT NULL,
     torrent_id bigint NOT NULL,
     peer_id bytea NOT NULL CHECK (length(peer_id) = 20),
+    journal text NOT NULL,
     peer_key bigint NOT NULL,
     uploaded_bytes bigint NOT NULL,
     downloaded_bytes bigint NOT NULL,
@@ -147,7 +149,7 @@ CREATE TABLE skep_sessions (
     address text,
     port integer,
     seen_at bigint NOT NULL,
-    PRIMARY KEY (user_id, torrent_id, peer_id)
+    PRIMARY KEY (user_id, torrent_id, peer_id, journal)
 ) WITH (fillfactor = 60);
 
 -- How far each journal is in the sums above; written in the same transaction as they are.

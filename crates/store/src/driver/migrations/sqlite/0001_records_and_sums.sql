@@ -131,10 +131,12 @@ CREATE TABLE skep_passages (
 
 -- A client of a user in a torrent. Its counters are 64 bits as the client says them, so that one
 -- above 9223372036854775807 shows as a negative number. family: 0 IPv4, 1 IPv6, 2 WebRTC.
+-- The journal is that of the tracker that heard of it: two trackers have sessions of their own.
 CREATE TABLE skep_sessions (
     user_id INTEGER NOT NULL,
     torrent_id INTEGER NOT NULL,
     peer_id BLOB NOT NULL CHECK (length(peer_id) = 20),
+    journal TEXT NOT NULL,
     peer_key INTEGER NOT NULL,
     uploaded_bytes INTEGER NOT NULL,
     downloaded_bytes INTEGER NOT NULL,
@@ -146,7 +148,7 @@ CREATE TABLE skep_sessions (
     address TEXT,
     port INTEGER,
     seen_at INTEGER NOT NULL,
-    PRIMARY KEY (user_id, torrent_id, peer_id)
+    PRIMARY KEY (user_id, torrent_id, peer_id, journal)
 ) STRICT, WITHOUT ROWID;
 
 -- How far each journal is in the sums above; written in the same transaction as they are.
