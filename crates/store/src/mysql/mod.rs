@@ -245,6 +245,10 @@ fn merged(column: &Column<'_>, old: &str, new: &str) -> String {
         Merge::Keep => old.to_owned(),
         Merge::SetKnown => format!("COALESCE({new}, {old})"),
         // Never above the greatest number on the way.
+        // A column that may be below 0 holds no more than that.
+        Merge::Add { max } if max <= i64::MAX as u64 => {
+            format!("{old} + LEAST({new}, {max} - GREATEST(LEAST({old}, {max}), 0))")
+        }
         Merge::Add { max } => format!("{old} + LEAST({new}, {max} - LEAST({old}, {max}))"),
         Merge::Least => format!("LEAST({old}, {new})"),
         Merge::Greatest => format!("GREATEST({old}, {new})"),

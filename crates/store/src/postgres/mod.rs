@@ -180,7 +180,9 @@ fn merged(column: &Column<'_>, old: &str, new: &str) -> String {
         Merge::Keep => old.to_owned(),
         Merge::SetKnown => format!("coalesce({new}, {old})"),
         // Never above the greatest number on the way.
-        Merge::Add { max } => format!("{old} + least({new}, greatest({max} - {old}, 0))"),
+        Merge::Add { max } => {
+            format!("{old} + least({new}, {max} - greatest(least({old}, {max}), 0))")
+        }
         Merge::Least => format!("least({old}, {new})"),
         Merge::Greatest => format!("greatest({old}, {new})"),
     }

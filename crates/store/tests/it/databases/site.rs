@@ -322,7 +322,35 @@ fn the_guide_can_be_followed(kind: Kind) {
     assert!(text.contains("denied"), "{text}");
 }
 
+fn columns_below_0_are_added_to(kind: Kind) {
+    let server = shared(kind);
+    let database = server.create_database();
+    let types = ["smallint", "integer", "bigint"];
+    for (number, of) in types.iter().enumerate() {
+        let table = format!("members_{number}");
+        server.sql(
+            &database,
+            &format!(
+                "CREATE TABLE {table} (id integer PRIMARY KEY, pass varchar(40), up {of}); \
+                 INSERT INTO {table} VALUES (1, 'a', -5), (2, 'b', -5)"
+            ),
+        );
+        let names = [
+            ("users", table.as_str()),
+            ("users.id", "id"),
+            ("users.passkey", "pass"),
+            ("users.raw_uploaded_bytes", "up"),
+        ];
+        let conn = open_with(&server, &database, &names).unwrap();
+        let from = 2 * number as u64;
+        conn.apply(&batch(from, [record(1, 5, 3), record(2, 5, 20)])).unwrap();
+        let rows = server.sql(&database, &format!("SELECT id, up FROM {table} ORDER BY id"));
+        assert_eq!(rows, "1\t-2\n2\t15\n", "{of}");
+    }
+}
+
 on_both! {
+    columns_below_0_are_added_to
     the_guide_can_be_followed
     users_of_a_site_are_read_and_their_sums_added_to_its_own_columns
     tables_of_a_site_are_neither_made_nor_changed_by_the_tracker
