@@ -36,7 +36,7 @@ pub enum Failing {
     Away,
     /// Writes break off after a part of them and are taken back.
     Midway,
-    /// So many calls of [`Conn::apply`] fail like lost connections after the batch was kept.
+    /// So many calls of [`Conn::apply`] or [`Conn::change`] fail like lost connections after the batch was kept.
     AfterCommit(u32),
 }
 
@@ -189,6 +189,10 @@ impl Conn for Memory {
             }
             if *failing == Failing::Midway {
                 kept.undo(undo);
+                return Err(lost());
+            }
+            if let Failing::AfterCommit(calls @ 1..) = failing {
+                *calls -= 1;
                 return Err(lost());
             }
             Ok(())

@@ -110,6 +110,7 @@ pub fn watch_accounts(mut watch: Watch, shutdown: &Shutdown) {
 pub fn poll_storage(mut poll: Poll, reloader: &Reloader, shutdown: &Shutdown) {
     let mut steps = 0;
     while !shutdown.wait_timeout(STEP) {
+        poll.settle();
         poll.forget_sessions(reloader.sessions_kept_secs());
         steps += 1;
         let poll_secs = reloader.storage_poll_secs();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skep_engine::site::{Change, TorrentState};
+use skep_engine::site::{Change, Factor, TorrentState};
 use skep_proto::InfoHash;
 use skep_store::driver::{Conn, DriverError};
 
@@ -16,7 +16,8 @@ use super::refresh::{Differences, differences, leave_budgets};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// The storage did not take it; nothing was changed.
+    /// The storage did not take it; nothing was changed. If the storage was not available, it may have
+    /// taken it all the same, and then it is in force a little later.
     #[error(transparent)]
     Storage(#[from] DriverError),
     /// It contradicts itself or what is known already, such as a passkey that another user has.
@@ -40,6 +41,10 @@ struct Order {
     changes: u64,
     /// Whether the last look at the storage found most records gone.
     doubted: bool,
+    /// Changes that the storage was sent last, if nobody knows whether it took them.
+    unsure: Vec<Change>,
+    /// Torrents that are no longer served since it is known that it did.
+    unserved: Vec<InfoHash>,
 }
 
 /// What a look at the storage came to.
@@ -101,13 +106,49 @@ impl Books {
         decide: impl FnOnce(&Site) -> Result<(Vec<Change>, T), E>,
     ) -> Result<T, E> {
         let mut order = self.one_at_a_time.lock();
+        self.make_sure(&mut order).map_err(ChangeError::from)?;
         order.changes += 1;
         let (changes, said) = decide(&self.site)?;
-        if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty()) {
-            conn.change(&changes).map_err(ChangeError::from)?;
+        if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty())
+            && let Err(error) = conn.change(&changes)
+        {
+            if error.is_transient() {
+                order.unsure = changes;
+            }
+            return Err(ChangeError::from(error).into());
         }
         self.site.apply_all(changes);
         Ok(said)
+    }
+
+    /// Finds out whether the storage took changes whose answer was lost, if there are any, and puts
+    /// them in force then. Returns torrents that are no longer served.
+    ///
+    /// # Errors
+    /// What the storage says; it is to be asked again then.
+    pub fn settle(&self) -> Result<Vec<InfoHash>, DriverError> {
+        let mut order = self.one_at_a_time.lock();
+        self.make_sure(&mut order)?;
+        Ok(std::mem::take(&mut order.unserved))
+    }
+
+    fn make_sure(&self, order: &mut Order) -> Result<(), DriverError> {
+        let Some(conn) = self.conn.as_ref().filter(|_| !order.unsure.is_empty()) else {
+            return Ok(());
+        };
+        let Differences { changes: found, .. } = differences(&self.site, &**conn)?;
+        let changes = std::mem::take(&mut order.unsure);
+        // All of them were taken, or none.
+        if found.iter().any(|found| changes.iter().any(|change| makes(change, found))) {
+            order.changes += 1;
+            order.unserved.extend(changes.iter().filter_map(|change| self.unserved_by(change)));
+            tracing::warn!(
+                changes = changes.len(),
+                "the storage took changes although it did not say so; they are in force now"
+            );
+            self.site.apply_all(changes);
+        }
+        Ok(())
     }
 
     /// Puts in force what others changed in the storage. A failure changes nothing.
@@ -169,5 +210,16 @@ impl Books {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a change makes this difference.
+fn makes(change: &Change, found: &Change) -> bool {
+    match (change, found) {
+        (Change::AmendFactor(factor), Change::PutFactor(found)) => {
+            let budget_bytes = factor.budget_bytes;
+            *factor == Factor { budget_bytes, ..found.clone() }
+        }
+        _ => change == found,
     }
 }

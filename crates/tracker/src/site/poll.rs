@@ -17,6 +17,9 @@ const OVERTAKEN_MAX: u32 = 3;
 /// Seconds between two times that the storage forgets old sessions.
 const FORGET_SECS: u32 = 3600;
 
+/// Seconds after which a storage is asked whether it took changes, if it did not say so.
+const SETTLE_SECS: u32 = 5;
+
 /// What looks are made with.
 pub struct Poll {
     books: Arc<Books>,
@@ -29,6 +32,7 @@ pub struct Poll {
     clock: Clock,
     /// When sessions are forgotten next.
     forget_at: Tick,
+    settle_at: Tick,
 }
 
 impl Poll {
@@ -40,8 +44,9 @@ impl Poll {
         accounts: Option<Arc<Status>>,
         clock: Clock,
     ) -> Self {
-        let forget_at = clock.now();
-        Self { books, store, accounts, failed: false, overtaken: 0, clock, forget_at }
+        let now = clock.now();
+        let (forget_at, settle_at) = (now, now.plus(SETTLE_SECS));
+        Self { books, store, accounts, failed: false, overtaken: 0, clock, forget_at, settle_at }
     }
 
     /// Lets the storage forget sessions that have been silent for so long that none of them goes on,
@@ -60,6 +65,23 @@ impl Poll {
             Err(error) => {
                 tracing::warn!("old sessions cannot be forgotten: {error}; tried again in an hour");
             }
+        }
+    }
+
+    /// Finds out about changes of which the storage did not say whether it took them, from time to time.
+    pub fn settle(&mut self) {
+        let now = self.clock.now();
+        if now < self.settle_at {
+            return;
+        }
+        self.settle_at = now.plus(SETTLE_SECS);
+        match self.books.settle() {
+            Ok(unserved) => {
+                for info_hash in &unserved {
+                    self.store.remove(info_hash);
+                }
+            }
+            Err(error) => tracing::debug!("it is not known which changes were taken: {error}"),
         }
     }
 

@@ -11,7 +11,7 @@ use skep_engine::ledger::keys::{KeyClaim, derive, derive_xbt};
 use skep_engine::ledger::{Budget, Rule};
 use skep_engine::site::{Target, TorrentGroupId, TorrentState};
 use skep_store::driver::Conn;
-use skep_store::driver::testing::Memory;
+use skep_store::driver::testing::{Failing, Memory};
 
 use super::*;
 use crate::config::{Config, Keys};
@@ -421,4 +421,26 @@ fn a_reason_reaches_who_asks() {
     let listing = site.listing(&InfoHash([1; 20]), &mut Reason::default()).unwrap();
     assert_eq!(listing.state, TorrentState::Deleted);
     assert_eq!(site.listing(&InfoHash([2; 20]), &mut Reason::default()), None);
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_is_in_force_before_the_next_one() {
+    let memory = Memory::new();
+    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory.clone())));
+    let banned = Torrent { state: TorrentState::Banned, ..torrent(1, 1) };
+    books.change(vec![Change::PutTorrent(torrent(1, 1)), Change::PutUser(user(1, "a"))]).unwrap();
+    memory.set_failing(Failing::AfterCommit(1));
+    let changes = vec![Change::PutTorrent(banned.clone()), Change::PutUser(user(2, "b"))];
+    books.change(changes).unwrap_err();
+    let seen = books.change_by(|site| {
+        Ok::<_, ChangeError>((vec![Change::RemoveUser(UserId(1))], site.user(UserId(2)).is_some()))
+    });
+    assert!(seen.unwrap(), "it was decided without what the storage holds");
+    assert_eq!(books.site().torrent(TorrentId(1)), Some(banned));
+    assert_eq!(books.settle().unwrap(), [InfoHash([1; 20])]);
+    memory.set_failing(Failing::Midway);
+    books.change(vec![Change::PutUser(user(3, "c"))]).unwrap_err();
+    memory.set_failing(Failing::Never);
+    assert!(books.settle().unwrap().is_empty());
+    assert_eq!(books.site().user(UserId(3)).map(|user| user.id), None, "it was not taken");
 }

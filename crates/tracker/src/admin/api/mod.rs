@@ -163,7 +163,8 @@ impl From<ChangeError> for Problem {
             ChangeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
             ChangeError::Storage(error) if error.is_transient() => {
                 tracing::warn!(%error, "a change by the API was not accepted");
-                let detail = "the storage is away, and the change is not in force; send it again";
+                let detail = "the storage is away; the change is not in force, or may be in a \
+                              moment if the storage took it: look, or send it again";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, "5")
             }
             ChangeError::Storage(error) => {
