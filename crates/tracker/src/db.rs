@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use skep_store::JournalEnd;
-use skep_store::driver::{Driver, DriverError, Status, schema};
+use skep_store::driver::{Driver, DriverError, DriverSettings, Status, schema};
 
 use crate::accounts::{StorageError, driver_settings, find_driver, journal_folder};
 use crate::builder::Extras;
@@ -45,9 +45,6 @@ pub enum DbError {
     /// The driver has no tables.
     #[error("the driver {0} has no tables")]
     NoTables(&'static str),
-    /// The tables are another's.
-    #[error("with storage.migrate = false the tables are the site's own, and are not changed")]
-    NotOurs,
     /// The driver's answer.
     #[error("{name}: {source}")]
     Driver {
@@ -78,7 +75,11 @@ fn sql(driver: &dyn Driver) -> Result<Told, DbError> {
     }
     let mut text = String::new();
     for step in steps {
-        push(&mut text, format_args!("-- {}: {}\n\n{}", step.number, step.name, step.sql));
+        let (number, name, sql) = (step.number, step.name, step.sql);
+        push(&mut text, format_args!("-- {number}: {name}\n\n{sql}\n"));
+        let row = format!("({number}, '{name}', 0)");
+        let insert = "INSERT INTO skep_meta (version, step, taken_at) VALUES";
+        push(&mut text, format_args!("-- Who makes them by hand notes that.\n{insert} {row};\n"));
     }
     Ok(Told { text, is_fine: true })
 }
@@ -87,10 +88,8 @@ fn migrate(driver: &dyn Driver, config: &Config) -> Result<Told, DbError> {
     if driver.migrations().is_empty() {
         return Err(DbError::NoTables(driver.name()));
     }
-    let settings = driver_settings(config);
-    if !settings.migrate {
-        return Err(DbError::NotOurs);
-    }
+    // Whoever says this wants it now, whatever is to be done at a start.
+    let settings = DriverSettings { migrate: true, ..driver_settings(config) };
     let name = driver.name();
     let failed = |source| DbError::Driver { name, source };
     let before = driver.status(&settings).map_err(failed)?.schema_found;
@@ -108,7 +107,7 @@ fn status(driver: &dyn Driver, config: &Config) -> Result<Told, DbError> {
     let settings = driver_settings(config);
     let status = driver.status(&settings).map_err(|source| DbError::Driver { name, source })?;
     let (known, found) = (schema::known(driver.migrations()), status.schema_found);
-    let is_ours = settings.migrate && known > 0;
+    let is_ours = known > 0;
     let mut text = format!("driver   {name}\nplace    {}\n", status.place);
     if is_ours {
         let advice = match found {
