@@ -47,9 +47,11 @@ impl Server for PgConnection {
     const SUM_MAX: u64 = BIGINT_MAX;
     const BEGIN_SNAPSHOT: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     // For this transaction alone: behind a pooler the connection is somebody else's a moment later.
+    // What is committed leaves the journal, so it must be on the server's disk.
     const BEGIN: &'static str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
         SET LOCAL statement_timeout = '30s'; \
-        SET LOCAL idle_in_transaction_session_timeout = '60s'";
+        SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+        SET LOCAL synchronous_commit = on";
     // The number is of this lock alone.
     const BEGIN_MIGRATION: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7022348690421367)";
     const END_MIGRATION: &'static str = "COMMIT";

@@ -349,6 +349,23 @@ fn columns_below_0_are_added_to(kind: Kind) {
     }
 }
 
+#[test]
+fn a_batch_is_on_the_disk_of_the_server_whatever_its_default_is() {
+    let server = shared(Kind::Postgres);
+    let database = server.create_database();
+    drop(open(&server, &database));
+    server.sql(&database, &format!("ALTER DATABASE {database} SET synchronous_commit = off"));
+    server.sql(
+        &database,
+        "CREATE FUNCTION must_be_durable() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN IF current_setting(''synchronous_commit'') = ''off'' THEN \
+            RAISE EXCEPTION ''it is not durable''; END IF; RETURN NEW; END'; \
+         CREATE TRIGGER durable BEFORE INSERT ON skep_applied \
+            FOR EACH ROW EXECUTE FUNCTION must_be_durable()",
+    );
+    open(&server, &database).apply(&batch(0, [record(1, 5, 10)])).unwrap();
+}
+
 on_both! {
     columns_below_0_are_added_to
     the_guide_can_be_followed
