@@ -88,6 +88,9 @@ impl Site {
     }
 
     fn take(&self, commons: &mut Changing<'_>, change: Change) {
+        if let Change::RemoveGroup(id) = change {
+            self.leave_group(id);
+        }
         match commons.take(change) {
             Some(Change::PutUser(user)) => self.users.put(user),
             Some(Change::RemoveUser(id)) => self.users.remove(id.0),
@@ -98,6 +101,17 @@ impl Site {
             Some(Change::RemoveFactor(id)) => self.factors.remove(id),
             _ => {}
         }
+    }
+
+    /// Lets the users of a group be in none.
+    fn leave_group(&self, id: GroupId) {
+        let mut users = Vec::new();
+        self.users.for_each(&mut |user| {
+            if user.group == id {
+                users.push(User { group: GroupId::default(), ..user.clone() });
+            }
+        });
+        users.into_iter().for_each(|user| self.users.put(user));
     }
 
     /// Says how several factors become one; [`Combine::Best`] unless somebody does.

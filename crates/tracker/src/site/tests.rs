@@ -444,3 +444,16 @@ fn a_change_whose_answer_was_lost_is_in_force_before_the_next_one() {
     assert!(books.settle().unwrap().is_empty());
     assert_eq!(books.site().user(UserId(3)).map(|user| user.id), None, "it was not taken");
 }
+
+#[test]
+fn users_of_a_removed_group_are_in_none_as_in_the_storage() {
+    let memory = Memory::new();
+    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory.clone())));
+    let group = |id| Change::PutGroup(Group { id: GroupId(id), ..Group::default() });
+    let member = |id, of| Change::PutUser(User { group: GroupId(of), ..user(id, "") });
+    books.change(vec![group(3), group(4), member(1, 3), member(2, 4)]).unwrap();
+    books.change(vec![Change::RemoveGroup(GroupId(3))]).unwrap();
+    let of = |id| books.site().user(UserId(id)).unwrap().group.0;
+    assert_eq!((of(1), of(2)), (0, 4));
+    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), Refreshed::Same);
+}
