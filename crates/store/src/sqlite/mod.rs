@@ -28,6 +28,11 @@ impl Driver for Sqlite {
     }
 
     fn open(&self, settings: &DriverSettings) -> Result<Box<dyn Conn>, DriverError> {
+        if !settings.names.is_empty() {
+            let text = "storage.names: sqlite has only tables of the tracker's own; names of a \
+                        site's tables are for postgres and mysql";
+            return Err(DriverError::Settings(text.into()));
+        }
         let path = open::path(settings)?;
         let mut writer = open::writer(&path, settings.migrate)?;
         if settings.migrate {

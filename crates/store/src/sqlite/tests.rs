@@ -176,6 +176,16 @@ fn a_file_that_cannot_be_made_is_told_by_name() {
 }
 
 #[test]
+fn names_of_tables_of_a_site_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [("users".to_owned(), "members".to_owned())].into();
+    let error = refusal(&DriverSettings { names, ..settings(&folder) });
+    assert!(matches!(error, DriverError::Settings(_)), "{error:?}");
+    assert!(error.to_string().contains("storage.names"), "{error}");
+    assert!(!folder.path().join("skep.db").exists(), "it was made all the same");
+}
+
+#[test]
 fn a_file_of_something_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("skep.db");
