@@ -49,7 +49,6 @@ use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 use crate::tls::{self, Tls, TlsError};
-use crate::trace::Traces;
 
 /// Files that are kept free for operators, lists, logs and pages, though never more than half of
 /// what is free.
