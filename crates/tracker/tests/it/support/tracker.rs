@@ -57,8 +57,11 @@ impl Tracker {
     fn started(settings: &[&str], extras: Extras) -> Result<Self, StartError> {
         let data_dir = TempDir::new().unwrap();
         let option = format!("--storage.data_dir={}", data_dir.path().display());
-        let lists = settings.iter().any(|setting| setting.contains("torrents_file"));
-        let all = [settings, if lists { &[] } else { &[option.as_str()] }].concat();
+        // Lists need no storage, and a test that starts twice says where it is.
+        let says =
+            |setting: &&str| setting.contains("torrents_file") || setting.contains("data_dir");
+        let more = [option.as_str()];
+        let all = [settings, if settings.iter().any(says) { &[] } else { &more[..] }].concat();
         let loaded = load(&all).unwrap_or_else(|problems| panic!("{problems:?}"));
         Ok(Self { running: Some(start_with(loaded, extras, None)?), _data_dir: data_dir })
     }
