@@ -13,6 +13,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("crates/proto/Cargo.toml", &[]),
     ("crates/store/Cargo.toml", &["skep-engine", "skep-proto"]),
     ("crates/tracker/Cargo.toml", &["skep-engine", "skep-net", "skep-proto", "skep-store"]),
+    ("examples/custom-driver/Cargo.toml", &["skep"]),
     ("fuzz/Cargo.toml", &["skep-engine", "skep-proto", "skep-store"]),
     ("xtask/Cargo.toml", &[]),
 ];
