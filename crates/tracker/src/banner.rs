@@ -83,7 +83,7 @@ impl Banner {
         let trackers: Vec<_> = schemes
             .into_iter()
             .filter(|(.., served)| *served)
-            .flat_map(|(scheme, addresses, _)| urls(scheme, addresses, "/announce"))
+            .flat_map(|(scheme, addresses, _)| urls(scheme, addresses, announce_path(self.mode)))
             .collect();
         push_urls(&mut text, "tracker URLs", &trackers);
         if self
@@ -123,6 +123,14 @@ fn url(scheme: &str, mut address: SocketAddr, path: &str) -> String {
 
 fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
     text.write_fmt(piece).expect("a String takes everything");
+}
+
+/// Where clients announce; in private mode each user has a passkey there.
+pub(crate) const fn announce_path(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Private => "/<passkey>/announce",
+        Mode::Public | Mode::Registered => "/announce",
+    }
 }
 
 #[cfg(test)]

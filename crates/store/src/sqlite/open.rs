@@ -48,6 +48,7 @@ pub(super) fn path(settings: &DriverSettings) -> Result<PathBuf, DriverError> {
 pub(super) fn writer(path: &Path, create: bool) -> Result<Connection, DriverError> {
     if create {
         make_folder(path)?;
+        make_private(path);
     }
     let create = if create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() };
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | create)?;
@@ -104,6 +105,16 @@ fn make_folder(path: &Path) -> Result<(), DriverError> {
     made.map_err(|error| {
         DriverError::Settings(format!("cannot make the folder {}: {error}", folder.display()))
     })
+}
+
+/// Makes the file, if it is not there, for nobody else to read: passkeys are in it. Its log gets the
+/// same rights. What goes wrong is told when the file is opened.
+fn make_private(path: &Path) {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
 }
 
 /// A file that another process holds may be free later; any other fault is one of the settings.

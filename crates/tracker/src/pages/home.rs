@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 
 use super::Site;
 use super::html::{Piece, escape, fill};
+use crate::banner::announce_path;
 use crate::config::Mode;
 use crate::stats::Snapshot;
 
@@ -74,9 +75,10 @@ fn url_list(urls: &[String]) -> String {
 fn urls(site: &Site, host: Option<&[u8]>, over_tls: bool) -> Vec<String> {
     let known = host.and_then(split_host);
     let name = known.map_or("localhost", |(name, _)| name);
+    let path = announce_path(site.mode);
     let mut urls = Vec::new();
     if let Some(port) = site.udp_port {
-        urls.push(format!("udp://{name}:{port}/announce"));
+        urls.push(format!("udp://{name}:{port}{path}"));
     }
     for (scheme, own, is_visited, usual) in
         [("http", site.http_port, !over_tls, 80), ("https", site.https_port, over_tls, 443)]
@@ -89,10 +91,10 @@ fn urls(site: &Site, host: Option<&[u8]>, over_tls: bool) -> Vec<String> {
             _ => (own != usual).then_some(own),
         };
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        urls.push(format!("{scheme}://{name}{port}/announce"));
+        urls.push(format!("{scheme}://{name}{port}{path}"));
         if site.websocket {
             let secure = scheme.strip_prefix("http").unwrap_or_default();
-            urls.push(format!("ws{secure}://{name}{port}/announce"));
+            urls.push(format!("ws{secure}://{name}{port}{path}"));
         }
     }
     urls

@@ -96,6 +96,11 @@ fn other_value(key: &str) -> &'static str {
         ("announce.peers_max", _) => "99",
         ("websocket.offers_max", _) => "7",
         ("websocket.message_max_bytes" | "websocket.send_queue_max_bytes", _) => "70000",
+        ("accounts.baseline_ttl_secs" | "accounts.sessions_max", _) => "7000",
+        ("journal.queue_max_bytes" | "journal.segment_bytes", _) => "2000000",
+        ("journal.size_max_bytes", _) => "200000000",
+        ("storage.names", _) => "users.passkey=torrent_pass",
+        ("storage.migrate" | "journal.durable_events", _) => "false",
         (_, Kind::Integer { max, .. }) if max <= 1800 => "77",
         (_, Kind::Integer { .. }) => "850",
         ("admin.tokens", _) => {
