@@ -89,7 +89,8 @@ pub fn load(
     Ok((policy, sizes))
 }
 
-/// How accounts are kept, for as many ledgers.
+/// How accounts are kept, for as many ledgers; torrents are not alike, so one may hold four times its
+/// share of the sessions.
 #[must_use]
 pub fn ledger_settings(config: &Config, ledgers: u32) -> LedgerSettings {
     let accounts = &config.accounts;
@@ -99,7 +100,7 @@ pub fn ledger_settings(config: &Config, ledgers: u32) -> LedgerSettings {
         gap_max_secs: accounts.gap_max_secs,
         duplicate_secs: accounts.duplicate_secs,
         line_bytes_per_sec_max: accounts.line_bytes_per_sec_max,
-        sessions_max: u64::from(accounts.sessions_max.div_ceil(ledgers)),
+        sessions_max: 4 * u64::from(accounts.sessions_max.div_ceil(ledgers)),
         first_announce: match accounts.first_announce {
             FirstAnnounce::Baseline => ledger::FirstAnnounce::Baseline,
             FirstAnnounce::Credit => ledger::FirstAnnounce::Credit,

@@ -15,6 +15,7 @@ use skep_engine::swarm::SwarmSettings;
 use skep_engine::{Seed, Tick};
 use skep_store::{Look, Watched};
 
+use crate::accounts::Accounts;
 use crate::admin::Tokens;
 use crate::config::{Config, Loaded, report};
 use crate::policy::{self, CurrentPolicy, ListSizes};
@@ -36,6 +37,7 @@ pub struct Reloader {
     wanted: AtomicBool,
     sweep_interval_secs: AtomicU32,
     poll_secs: AtomicU32,
+    storage_poll_secs: AtomicU32,
     affected: Affected,
 }
 
@@ -47,6 +49,8 @@ pub struct Affected {
     pub store: Arc<dyn PeerStore>,
     /// What the site tells.
     pub site: Arc<Site>,
+    /// Accounts, where they are kept.
+    pub accounts: Option<Arc<Accounts>>,
     /// The seed of the process.
     pub seed: Seed,
     /// Sizes of lists and the result, for the metrics.
@@ -96,6 +100,7 @@ impl Reloader {
         Self {
             sweep_interval_secs: AtomicU32::new(swarm.sweep_interval_secs),
             poll_secs: AtomicU32::new(access.poll_secs),
+            storage_poll_secs: AtomicU32::new(loaded.config.storage.poll_secs),
             wanted: AtomicBool::new(false),
             certificate: Mutex::new(certificate),
             swarms: Mutex::new(Swarms { ttl: PeerTtl::new(settings.peer_ttl_secs), settings }),
@@ -114,6 +119,12 @@ impl Reloader {
     #[must_use]
     pub fn poll_secs(&self) -> u32 {
         self.poll_secs.load(Ordering::Relaxed)
+    }
+
+    /// Seconds between two looks at the storage; 0 for never.
+    #[must_use]
+    pub fn storage_poll_secs(&self) -> u32 {
+        self.storage_poll_secs.load(Ordering::Relaxed)
     }
 
     /// Seconds in which everything is swept once.
@@ -214,6 +225,10 @@ impl Reloader {
                     log.set_level(config.log.level);
                 }
                 self.poll_secs.store(config.access.poll_secs, Ordering::Relaxed);
+                self.storage_poll_secs.store(config.storage.poll_secs, Ordering::Relaxed);
+                if let Some(accounts) = &self.affected.accounts {
+                    accounts.skip_until(config.journal.skip_until);
+                }
                 self.sweep_interval_secs.store(config.swarm.sweep_interval_secs, Ordering::Relaxed);
                 self.affected.tokens.store(Arc::new(config.admin.tokens.clone()));
                 self.configure_swarms(config);

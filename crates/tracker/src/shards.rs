@@ -177,7 +177,7 @@ pub trait PeerStore: Send + Sync + 'static {
 }
 
 /// Shards in this process: enough that two workers seldom meet in one.
-const SHARDS: usize = 256;
+pub const SHARDS: usize = 256;
 
 /// Torrents and peers looked at while an announce may have to wait: a few tens of microseconds.
 const STEP: u32 = 512;

@@ -2,6 +2,7 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod kept;
 mod routes;
 mod unix;
 
@@ -15,19 +16,18 @@ use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::gate::{OwnGates, RateTable};
-use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use self::kept::Kept;
 use self::unix::{UnixSockets, add_unix, bind_unix};
-use crate::accounts::{Late, LateThread, Ledgers};
+use crate::accounts::{Accounts, AccountsError, LateThread, StorageError};
 use crate::admin::{self, AdminState, Bounds, Tokens};
 #[cfg(unix)]
 use crate::bind::unix::UnixBindError;
 use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
-use crate::compat::chihaya;
 use crate::config::{Config, Loaded, TlsOnHttp};
 use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
 use crate::frontend::udp::UdpFrontend;
@@ -42,8 +42,8 @@ use crate::runtime::load::{CurrentDelay, LoadWatch};
 use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
-use crate::shards::{MemoryStore, PeerStore};
-use crate::site::{self, Books, ChangeError};
+use crate::shards::PeerStore;
+use crate::site::{self, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::process::open_files;
@@ -69,6 +69,12 @@ pub enum StartError {
     #[cfg(unix)]
     #[error(transparent)]
     BindUnix(#[from] UnixBindError),
+    /// The storage cannot be opened or read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Accounts cannot be kept.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// What the configuration says of a site cannot be put in force.
     #[error("cannot put clients of the configuration in force: {0}")]
     Change(#[from] ChangeError),
@@ -129,6 +135,7 @@ pub struct Running {
     clock: Clock,
     store: Arc<dyn PeerStore>,
     site: Arc<site::Site>,
+    accounts: Option<Arc<Accounts>>,
     reloader: Arc<Reloader>,
     admin: Arc<AdminState>,
     workers: Workers,
@@ -159,8 +166,9 @@ pub fn start_with(
     let clock = Clock::start();
     let seed = Seed::from_key(random_key()?);
     let ids = connection_ids(&config, &clock)?;
-    let known = Arc::new(site::Site::new(&seed, &clock));
-    let (mut first_policy, sizes) = policy::load(&config, &seed, &known)?;
+    let kept = Kept::open(&config, &extras, &seed, &clock)?;
+    let Kept { site: known, store, accounts, books, traces, .. } = &kept;
+    let (mut first_policy, sizes) = policy::load(&config, &seed, known)?;
     first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
@@ -173,23 +181,15 @@ pub fn start_with(
     bound.http_connections_max = limits.connections_max;
     bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
 
-    let traces = Arc::<Traces>::default();
-    let ledgers = extras.sink.map(|sink| Ledgers {
-        site: known.clone(),
-        sink,
-        settings: LedgerSettings::default(),
-    });
-    let (late, late_thread) = ledgers.as_ref().map(|kept| Late::new(kept.sink.clone())).unzip();
-    let swarm_settings = policy::swarm_settings(&config);
-    let store = MemoryStore::with_ledgers(&swarm_settings, seed.clone(), ledgers);
-    let store: Arc<dyn PeerStore> = Arc::new(store.with_traces(traces.clone()));
-    let books = books(&config, &known)?;
     let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
     let gauges = gauges(extras.gates, sizes, &clock);
+    if let Some(accounts) = accounts {
+        gauges.set_accounts(accounts.status().clone());
+    }
     let shutdown = Shutdown::default();
     let shared = Shared {
         store: store.clone(),
-        late,
+        late: kept.late.clone(),
         policy: Arc::new(ArcSwap::from_pointee(first_policy)),
         delay: CurrentDelay::default(),
         clock: clock.clone(),
@@ -201,6 +201,7 @@ pub fn start_with(
         policy: shared.policy.clone(),
         store: store.clone(),
         site: known.clone(),
+        accounts: accounts.clone(),
         seed,
         gauges: gauges.clone(),
         clock: clock.clone(),
@@ -215,7 +216,7 @@ pub fn start_with(
         books: books.clone(),
         store: store.clone(),
         reloader: reloader.clone(),
-        traces,
+        traces: traces.clone(),
         tokens,
         clock: clock.clone(),
         bounds: Bounds::default(),
@@ -233,15 +234,17 @@ pub fn start_with(
     add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
     parts.spawn_http(listeners, limits, &admin.site, tls)?;
     parts.spawn_admin(sockets.admin, &admin)?;
-    parts.spawn_chihaya(sockets.chihaya, &admin, &books)?;
+    parts.spawn_chihaya(sockets.chihaya, &admin, &kept.books)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
-    parts.spawn_late(late_thread)?;
+    parts.spawn_late(kept.late_thread)?;
+    parts.spawn_storage(&kept.books, kept.accounts.as_ref(), &reloader)?;
     let workers = parts.workers;
     Ok(Running {
         bound,
         clock,
-        store,
-        site: known,
+        store: kept.store,
+        site: kept.site,
+        accounts: kept.accounts,
         reloader,
         admin,
         workers,
@@ -313,12 +316,17 @@ impl Running {
         self.workers.watch(time)
     }
 
-    /// Stops answering, lets open connections end and waits for every thread.
+    /// Stops answering, lets open connections end and waits for every thread; then applies what was
+    /// counted, as far as the storage takes it within a few seconds.
     ///
     /// # Errors
     /// If a worker failed.
     pub fn stop(self) -> Result<(), WorkerDied> {
-        self.workers.stop()
+        let stopped = self.workers.stop();
+        if let Some(accounts) = &self.accounts {
+            accounts.stop();
+        }
+        stopped
     }
 }
 
@@ -441,13 +449,6 @@ impl Parts<'_> {
         tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
-}
-
-/// What the site told so far.
-fn books(config: &Config, known: &Arc<site::Site>) -> Result<Arc<Books>, StartError> {
-    let books = Arc::new(Books::new(known.clone(), None));
-    chihaya::begin(&books, &config.compat)?;
-    Ok(books)
 }
 
 fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {

@@ -65,7 +65,8 @@ impl DeltaSink for JournalSink {
     }
 
     fn wants_durable(&self, delta: &Delta) -> bool {
-        self.durable_events && is_said_once(delta)
+        // A session whose begin is forgotten would begin anew, without what it moved until then.
+        self.durable_events && (is_said_once(delta) || delta.began)
     }
 
     fn wait_durable(&self, position: u64) -> bool {

@@ -1118,8 +1118,10 @@ pub const OPTIONS: &[OptionRow] = &[
         Initial::Bool(true),
         Reload::Restart,
         &[
-            "Whether replies to stopped and completed wait until the disk has them.",
-            "These are not told again, so without it a crash may lose the last bytes of a session.",
+            "Whether replies to the first and the last announce of a session, and to completed, wait until the \
+             disk has them.",
+            "Without it a crash may lose the first and the last bytes of a session; all else clients tell \
+             again.",
         ],
     ),
     row(
@@ -1169,7 +1171,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "accounts.first_announce",
         Kind::Choice(FirstAnnounce::WORDS),
         Initial::Text("baseline"),
-        Reload::Live,
+        Reload::Restart,
         &[
             "What becomes of the counters of a session that nobody knows.",
             "baseline: counting begins there.",
@@ -1190,7 +1192,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "accounts.duplicate_secs",
         integer(0, 3600),
         Initial::Integer(60),
-        Reload::Live,
+        Reload::Restart,
         &[
             "Seconds within which an announce that says nothing new is a duplicate.",
             "It comes by the other address of a client or anew, is answered, and counts no time.",
@@ -1200,7 +1202,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "accounts.gap_max_secs",
         integer(0, 604_800),
         Initial::Integer(0),
-        Reload::Live,
+        Reload::Restart,
         &[
             "Seconds that the time between two announces counts for at the most.",
             "0: twice the longest interval.",
@@ -1210,7 +1212,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "accounts.line_bytes_per_sec_max",
         Kind::Integer { min: 0, max: 1 << 50 },
         Initial::Integer(0),
-        Reload::Live,
+        Reload::Restart,
         &[
             "Bytes a second, either way, above which traffic is held until somebody has looked at it.",
             "0: no limit.",
@@ -1224,13 +1226,14 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Sessions that are remembered, each of about 130 bytes.",
             "When there are as many, those that ended go first, and announces of new ones are not counted.",
+            "They are kept in 256 parts by torrent; one part holds four times its share at the most.",
         ],
     ),
     row(
         "accounts.parallel_time",
         Kind::Choice(ParallelTime::WORDS),
         Initial::Text("once"),
-        Reload::Live,
+        Reload::Restart,
         &[
             "How the time of a user's parallel sessions in one torrent adds up.",
             "once: an hour is an hour.",
@@ -1241,7 +1244,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "accounts.combine",
         Kind::Choice(Combine::WORDS),
         Initial::Text("best"),
-        Reload::Live,
+        Reload::Restart,
         &[
             "How several factors for one announce become one.",
             "best: the greatest for uploads and the least for downloads.",

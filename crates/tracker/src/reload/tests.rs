@@ -45,6 +45,7 @@ impl Setup {
                 &policy::swarm_settings(&loaded.config),
                 seed.clone(),
             )),
+            accounts: None,
             seed,
             gauges: Arc::default(),
             site,

@@ -1,18 +1,20 @@
-//! The threads that do what has to be done from time to time: one sweeps, one reads files.
+//! The threads that do what has to be done from time to time: sweep, read files, look at the storage.
 //!
-//! They are two, so that a file that keeps its reader waiting keeps nobody else.
+//! They are several, so that a file or a database that keeps its reader waiting keeps nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use skep_engine::swarm::Pressure;
 
+use crate::accounts::Watch;
 use crate::reload::Reloader;
 use crate::runtime::clock::Clock;
 use crate::runtime::load::LoadWatch;
 use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::shards::PeerStore;
+use crate::site::Poll;
 use crate::telemetry::Gauges;
 
 /// Looks a second: sweeping is spread over them.
@@ -92,6 +94,26 @@ pub fn keep_lists(reloader: &Reloader, shutdown: &Shutdown) {
         if steps >= reloader.poll_secs() * STEPS_PER_SEC {
             steps = 0;
             reloader.poll();
+        }
+    }
+}
+
+/// Looks how accounts fare until the tracker stops.
+pub fn watch_accounts(mut watch: Watch, shutdown: &Shutdown) {
+    while !shutdown.wait_timeout(STEP) {
+        watch.look();
+    }
+}
+
+/// Looks at the storage for what others changed until the tracker stops.
+pub fn poll_storage(mut poll: Poll, reloader: &Reloader, shutdown: &Shutdown) {
+    let mut steps = 0;
+    while !shutdown.wait_timeout(STEP) {
+        steps += 1;
+        let poll_secs = reloader.storage_poll_secs();
+        if poll_secs != 0 && steps >= poll_secs * STEPS_PER_SEC {
+            poll.look();
+            steps = 0;
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Client {
     /// What sessions that ended moved.
     promised: Traffic,
     pub(crate) answers: u64,
+    /// Whether it begins and ends nothing.
+    pub(crate) is_steady: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +61,7 @@ impl Client {
             completions: 0,
             promised: Traffic::default(),
             answers: 0,
+            is_steady: false,
         }
     }
 
@@ -113,10 +116,9 @@ impl Client {
     fn go_on(&mut self) {
         match self.event {
             Event::Stopped => {
-                self.promised = self.promised.plus(Traffic {
-                    uploaded_bytes: self.up,
-                    downloaded_bytes: self.down,
-                });
+                self.promised = self
+                    .promised
+                    .plus(Traffic { uploaded_bytes: self.up, downloaded_bytes: self.down });
                 self.peer_id = std::array::from_fn(|_| self.rng.alphanumeric() as u8);
                 (self.up, self.down, self.event) = (0, 0, Event::Started);
                 return;
@@ -127,6 +129,7 @@ impl Client {
         self.up += self.rng.u64(0..1 << 30);
         self.down += if self.seeds { 0 } else { self.rng.u64(0..1 << 30) };
         self.event = match self.rng.u32(0..30) {
+            _ if self.is_steady => Event::None,
             0 => Event::Stopped,
             1 if !self.seeds => {
                 self.seeds = true;
@@ -142,9 +145,8 @@ impl Client {
 
     /// The text of a refusal; nothing if there is none.
     fn announce_http(&self, to: SocketAddr) -> io::Result<Option<String>> {
-        let escaped = |bytes: &[u8]| -> String {
-            bytes.iter().map(|byte| format!("%{byte:02x}")).collect()
-        };
+        let escaped =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("%{byte:02x}")).collect() };
         let event = match self.event {
             Event::None => "",
             Event::Completed => "&event=completed",
@@ -172,7 +174,8 @@ impl Client {
 
     fn announce_udp(&mut self, to: SocketAddr) -> io::Result<Option<String>> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        // A tracker that was killed tells nobody.
+        socket.set_read_timeout(Some(PATIENCE / 10))?;
         socket.connect(to)?;
         let number = self.rng.u32(..).to_be_bytes();
         let mut buffer = [0; 2048];
@@ -182,11 +185,12 @@ impl Client {
         assert_eq!((length, &buffer[..4]), (16, &[0; 4][..]));
         let connection = buffer[8..16].to_vec();
         let path = format!("/{}/announce", passkey(self.user));
+        let info_hash = info_hash(torrent_of(self.user));
         let request = [
             &connection[..],
             &1_u32.to_be_bytes(),
             &number,
-            info_hash(torrent_of(self.user)).as_bytes(),
+            info_hash.as_bytes(),
             &self.peer_id,
             &self.down.to_be_bytes(),
             &self.left().to_be_bytes(),

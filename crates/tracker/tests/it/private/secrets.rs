@@ -3,14 +3,17 @@
 //! That types show nothing of them is tested where they are made.
 
 use super::*;
-use crate::support::{HttpClient, Process, UdpClient};
+use crate::support::{HttpClient, Process, UdpClient, folder};
 
 const SECRET: &str = "do-not-write-this-down";
 
 #[test]
 fn passkeys_reach_no_log() {
     let site_key = format!("--keys.site_key={SECRET}-site-key");
-    let mut process = Process::start(&["--mode=private", "--log.level=debug", &site_key]);
+    let folder = folder();
+    let data_dir = format!("--storage.data_dir={}", folder.path().display());
+    let arguments = ["--mode=private", "--log.level=debug", &site_key, &data_dir];
+    let mut process = Process::start(&arguments);
     let (http, udp) = (process.http(), process.udp());
     let request = announce(torrent(1), 6881, 5);
     for way in [Way::Path, Way::PathBehind, Way::PathOfUsers, Way::Query] {

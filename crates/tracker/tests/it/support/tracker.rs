@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use skep::Extras;
 use skep::cli::{self, Command};
 use skep::config::{Config, Loaded, Problem};
-use skep::start::{Running, StartError, start, start_with};
+use skep::start::{Running, StartError, start_with};
 use skep_engine::testing::wire::Answer;
 use skep_proto::AnnounceRequest;
+use tempfile::TempDir;
 
 use super::websocket::Browser;
 use super::{HttpClient, Response, UdpClient};
@@ -24,6 +25,8 @@ const SETTINGS: [&str; 4] = [
 /// A running tracker.
 pub(crate) struct Tracker {
     running: Option<Running>,
+    /// Where it keeps what it keeps.
+    _data_dir: TempDir,
 }
 
 /// Reads settings as the program does from its command line.
@@ -43,15 +46,21 @@ impl Tracker {
 
     /// Starts a tracker with drivers and gates of one's own.
     pub(crate) fn start_with(settings: &[&str], extras: Extras) -> Self {
-        let loaded = load(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let running = start_with(loaded, extras, None).unwrap_or_else(|error| panic!("{error}"));
-        Self { running: Some(running) }
+        Self::started(settings, extras).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Starts a tracker that may fail to.
     pub(crate) fn try_start(settings: &[&str]) -> Result<Self, StartError> {
-        let loaded = load(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
-        Ok(Self { running: Some(start(loaded, None)?) })
+        Self::started(settings, Extras::default())
+    }
+
+    fn started(settings: &[&str], extras: Extras) -> Result<Self, StartError> {
+        let data_dir = TempDir::new().unwrap();
+        let option = format!("--storage.data_dir={}", data_dir.path().display());
+        let lists = settings.iter().any(|setting| setting.contains("torrents_file"));
+        let all = [settings, if lists { &[] } else { &[option.as_str()] }].concat();
+        let loaded = load(&all).unwrap_or_else(|problems| panic!("{problems:?}"));
+        Ok(Self { running: Some(start_with(loaded, extras, None)?), _data_dir: data_dir })
     }
 
     pub(crate) fn running(&self) -> &Running {
