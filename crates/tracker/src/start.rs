@@ -2,6 +2,7 @@
 //!
 //! Opens no socket and decides nothing itself: it puts the rooms together in the right order.
 
+mod doors;
 mod kept;
 mod routes;
 mod unix;
@@ -20,16 +21,17 @@ use skep_engine::session::{ConnectionIds, UdpSession};
 use skep_net::udp::UdpSocket;
 use skep_store::ListError;
 
+use self::doors::{Doors, listening};
 use self::kept::Kept;
-use self::unix::{UnixSockets, add_unix, bind_unix};
+use self::unix::{UnixSockets, add_unix};
 use crate::accounts::{Accounts, AccountsError, LateThread, StorageError};
 use crate::admin::{self, AdminState, Bounds, Tokens};
+use crate::bind::BindError;
 #[cfg(unix)]
 use crate::bind::unix::UnixBindError;
-use crate::bind::{BindError, Sockets};
 use crate::builder::Extras;
 use crate::config::{Config, Loaded, TlsOnHttp};
-use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post, Security};
+use crate::frontend::http::{HttpFrontend, HttpLimits, HttpShared, Listening, Post};
 use crate::frontend::udp::UdpFrontend;
 use crate::frontend::websocket::Exchange;
 use crate::frontend::{Shared, Worker};
@@ -38,7 +40,7 @@ use crate::policy::{self, ListSizes};
 use crate::reload::{Affected, Certificate, Reloader};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::{self, Keeping};
-use crate::runtime::load::{CurrentDelay, LoadWatch};
+use crate::runtime::load::LoadWatch;
 use crate::runtime::memory::MemoryBudget;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::workers::{WorkerDied, Workers};
@@ -46,17 +48,8 @@ use crate::shards::PeerStore;
 use crate::site::{self, ChangeError};
 use crate::stats::Stats;
 use crate::telemetry::log::LogControl;
-use crate::telemetry::process::open_files;
 use crate::telemetry::{Gauges, Metrics};
 use crate::tls::{self, Tls, TlsError};
-use crate::trace::Traces;
-
-/// Files that are kept free for operators, lists, logs and pages, though never more than half of
-/// what is free.
-const FILES_FOR_OTHERS: u64 = 80;
-
-/// Files that a runtime opens for itself.
-const FILES_PER_RUNTIME: u64 = 6;
 
 /// Why the tracker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -172,31 +165,12 @@ pub fn start_with(
     first_policy.own_gates = extras.gates.clone();
     let certificate = certificate(&config)?;
     let tls = certificate.as_ref().map(|certificate| certificate.tls().clone());
-    let count = worker_count(&config);
-    let sockets = Sockets::bind(&config, count)?;
-    let unix_sockets = bind_unix(&config)?;
-    let mut bound = bound(&config, &sockets).map_err(StartError::Socket)?;
-    let unix_files = (count * config.listen.http_unix.len()) as u64;
-    let limits = http_limits(&config, connections_possible(bound.runtimes(count), unix_files));
-    bound.http_connections_max = limits.connections_max;
-    bound.certificate_left_secs = certificate_left_secs(tls.as_deref(), &clock);
-
+    let doors = Doors::open(&config, tls, &clock)?;
+    let bound = doors.bound.clone();
     let tokens: Tokens = Arc::new(ArcSwap::from_pointee(config.admin.tokens.clone()));
-    let gauges = gauges(extras.gates, sizes, &clock);
-    if let Some(accounts) = accounts {
-        gauges.set_accounts(accounts.status().clone());
-    }
+    let gauges = gauges(extras.gates, sizes, &clock, accounts.as_deref());
     let shutdown = Shutdown::default();
-    let shared = Shared {
-        store: store.clone(),
-        late: kept.late.clone(),
-        policy: Arc::new(ArcSwap::from_pointee(first_policy)),
-        delay: CurrentDelay::default(),
-        clock: clock.clone(),
-        shutdown: shutdown.clone(),
-        seed: seed.clone(),
-        new_torrents_per_minute_max: config.swarm.new_torrents_per_minute_max,
-    };
+    let shared = kept.shared(&config, first_policy, &clock, &seed, &shutdown);
     let affected = Affected {
         policy: shared.policy.clone(),
         store: store.clone(),
@@ -209,7 +183,8 @@ pub fn start_with(
         tokens: tokens.clone(),
     };
     let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
-    let counters: Vec<Arc<WorkerCounters>> = (0..2 * count).map(|_| Arc::default()).collect();
+    let workers = 2 * doors.worker_count;
+    let counters: Vec<Arc<WorkerCounters>> = (0..workers).map(|_| Arc::default()).collect();
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
@@ -229,16 +204,10 @@ pub fn start_with(
         counters: counters.into_iter(),
         workers: Workers::new(shutdown),
     };
-    parts.spawn_udp(sockets.udp, sockets.udp_direct)?;
-    let mut listeners = listening(&config, sockets.http, sockets.https);
-    add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
-    parts.spawn_http(listeners, limits, &admin.site, tls)?;
-    parts.spawn_admin(sockets.admin, &admin)?;
-    parts.spawn_chihaya(sockets.chihaya, &admin, &kept.books)?;
+    let unix_sockets = parts.spawn_doors(doors, &admin)?;
     parts.spawn_keepers(&reloader, gauges, load)?;
     parts.spawn_late(kept.late_thread)?;
     parts.spawn_storage(&kept.books, kept.accounts.as_ref(), &reloader)?;
-    let workers = parts.workers;
     Ok(Running {
         bound,
         clock,
@@ -247,7 +216,7 @@ pub fn start_with(
         accounts: kept.accounts,
         reloader,
         admin,
-        workers,
+        workers: parts.workers,
         _unix_sockets: unix_sockets,
     })
 }
@@ -342,6 +311,22 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn worker(&mut self) -> Worker {
         Worker::new(self.shared.clone(), self.counters.next().unwrap_or_default())
+    }
+
+    /// Starts the threads of all doors and returns the sockets whose files are there until the end.
+    fn spawn_doors(
+        &mut self,
+        doors: Doors,
+        admin: &Arc<AdminState>,
+    ) -> Result<UnixSockets, StartError> {
+        let Doors { sockets, unix_sockets, tls, limits, .. } = doors;
+        self.spawn_udp(sockets.udp, sockets.udp_direct)?;
+        let mut listeners = listening(self.config, sockets.http, sockets.https);
+        add_unix(&mut listeners, &unix_sockets).map_err(StartError::Socket)?;
+        self.spawn_http(listeners, limits, &admin.site, tls)?;
+        self.spawn_admin(sockets.admin, admin)?;
+        self.spawn_chihaya(sockets.chihaya, admin, &admin.books)?;
+        Ok(unix_sockets)
     }
 
     fn spawn_udp(
@@ -451,11 +436,19 @@ impl Parts<'_> {
     }
 }
 
-fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
+fn gauges(
+    own_gates: OwnGates,
+    sizes: ListSizes,
+    clock: &Clock,
+    accounts: Option<&Accounts>,
+) -> Arc<Gauges> {
     let gauges = Gauges::default();
     gauges.set_own_gates(own_gates);
     gauges.set_lists(sizes.listed, sizes.denied, sizes.bad_lines);
     gauges.set_reload(true, clock.unix_secs_at_start());
+    if let Some(accounts) = accounts {
+        gauges.set_accounts(accounts.status().clone());
+    }
     Arc::new(gauges)
 }
 
@@ -463,30 +456,6 @@ fn gauges(own_gates: OwnGates, sizes: ListSizes, clock: &Clock) -> Arc<Gauges> {
 fn certificate(config: &Config) -> Result<Option<Certificate>, StartError> {
     let certificate = config.speaks_tls().then(|| Certificate::load(config.tls.clone()));
     certificate.transpose().map_err(StartError::Tls)
-}
-
-/// Seconds for which a certificate is good, if it tells.
-fn certificate_left_secs(tls: Option<&Tls>, clock: &Clock) -> Option<i64> {
-    let expires = tls?.expires_unix_secs();
-    (expires > 0).then(|| expires as i64 - clock.unix_secs_at_start() as i64)
-}
-
-/// The listeners of each worker, with what they take.
-fn listening(
-    config: &Config,
-    http: Vec<Vec<TcpListener>>,
-    https: Vec<Vec<TcpListener>>,
-) -> Vec<Vec<Listening>> {
-    let on_http = match config.listen.tls {
-        TlsOnHttp::Off => Security::Plain,
-        TlsOnHttp::Detect => Security::Detect,
-    };
-    let with = |security| move |socket| Listening::Tcp { socket, security };
-    let of_worker = |(http, https): (Vec<_>, Vec<_>)| {
-        let http = http.into_iter().map(with(on_http));
-        http.chain(https.into_iter().map(with(Security::Tls))).collect()
-    };
-    http.into_iter().zip(https).map(of_worker).collect()
 }
 
 fn site(config: &Config, bound: &Bound) -> Site {
@@ -502,62 +471,6 @@ fn site(config: &Config, bound: &Bound) -> Site {
             TlsOnHttp::Off => port(&bound.https),
         },
     }
-}
-
-fn worker_count(config: &Config) -> usize {
-    match config.listen.workers {
-        0 => skep_net::affinity::available_cores().len().max(1),
-        count => count as usize,
-    }
-}
-
-fn http_limits(config: &Config, connections_possible: usize) -> HttpLimits {
-    let http = &config.http;
-    let secs = |secs: u32| Duration::from_secs(secs.into());
-    HttpLimits {
-        head_bytes_max: http.head_max_bytes as usize,
-        head_timeout: secs(http.head_timeout_secs),
-        idle_timeout: secs(http.idle_timeout_secs),
-        write_timeout: secs(http.write_timeout_secs),
-        connections_max: (http.connections_max as usize).min(connections_possible),
-        connections_per_address_max: http.connections_per_address_max as usize,
-    }
-}
-
-/// Connections for which there are files: running out of them would keep new ones waiting instead
-/// of turning them away. Asked when everything is bound, before `runtimes` are started and `others`
-/// are opened.
-fn connections_possible(runtimes: usize, others: u64) -> usize {
-    match (skep_net::limits::open_files(), open_files()) {
-        (Ok(files), Some(open)) => {
-            let taken = open + FILES_PER_RUNTIME * runtimes as u64 + others;
-            let free = files.current_max.saturating_sub(taken);
-            (free - FILES_FOR_OTHERS.min(free / 2)) as usize
-        }
-        _ => usize::MAX,
-    }
-}
-
-fn bound(config: &Config, sockets: &Sockets) -> io::Result<Bound> {
-    type Addresses = io::Result<Vec<SocketAddr>>;
-    let of = |listeners: &[TcpListener]| -> Addresses {
-        listeners.iter().map(TcpListener::local_addr).collect()
-    };
-    let first = |workers: &[Vec<TcpListener>]| of(workers.first().map_or(&[], Vec::as_slice));
-    let udp = sockets.udp.first().map_or(&[][..], Vec::as_slice);
-    Ok(Bound {
-        udp: udp.iter().map(|socket| socket.local_addr()).collect(),
-        http: first(&sockets.http)?,
-        https: first(&sockets.https)?,
-        http_unix: config.listen.http_unix.clone(),
-        certificate_left_secs: None,
-        admin: of(&sockets.admin)?,
-        chihaya: of(&sockets.chihaya)?,
-        left_out: sockets.left_out.clone(),
-        receive_buffer_bytes: udp.iter().map(|socket| socket.receive_buffer_bytes()).min(),
-        workers: sockets.udp.len(),
-        http_connections_max: 0,
-    })
 }
 
 fn connection_ids(config: &Config, clock: &Clock) -> Result<ConnectionIds, StartError> {

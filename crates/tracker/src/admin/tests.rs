@@ -94,6 +94,7 @@ fn state(
     let members = Arc::new(Members::new(&seed, &clock));
     let loaded = Config::load(&Sources::default()).unwrap();
     let affected = Affected {
+        accounts: None,
         policy: Arc::new(ArcSwap::from_pointee(
             policy::load(&loaded.config, &seed, &members).unwrap().0,
         )),

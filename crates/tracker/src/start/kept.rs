@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use skep_engine::Seed;
+use skep_engine::session::Policy;
 
 use super::{Parts, StartError};
 use crate::accounts::{
@@ -14,10 +16,13 @@ use crate::accounts::{
 use crate::builder::Extras;
 use crate::compat::chihaya;
 use crate::config::Config;
+use crate::frontend::Shared;
 use crate::policy;
 use crate::reload::Reloader;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
+use crate::runtime::load::CurrentDelay;
+use crate::runtime::shutdown::Shutdown;
 use crate::shards::{MemoryStore, PeerStore, SHARDS};
 use crate::site::{Books, Poll, Site};
 use crate::trace::Traces;
@@ -66,6 +71,29 @@ impl Kept {
         chihaya::begin(&books, &config.compat)?;
         let accounts = accounts.map(Arc::new);
         Ok(Self { site, books, store, accounts, late, late_thread, traces })
+    }
+}
+
+impl Kept {
+    /// What every worker is given.
+    pub(super) fn shared(
+        &self,
+        config: &Config,
+        policy: Policy,
+        clock: &Clock,
+        seed: &Seed,
+        shutdown: &Shutdown,
+    ) -> Shared {
+        Shared {
+            store: self.store.clone(),
+            late: self.late.clone(),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            delay: CurrentDelay::default(),
+            clock: clock.clone(),
+            shutdown: shutdown.clone(),
+            seed: seed.clone(),
+            new_torrents_per_minute_max: config.swarm.new_torrents_per_minute_max,
+        }
     }
 }
 

@@ -14,11 +14,15 @@ use skep_engine::swarm::Connection;
 use skep_net::watch::{News, Room, Watch};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::hub::Hub;
 use super::socket::{self, Socket, TURN_READS_MAX};
 use crate::frontend::http::{Caller, Door, Open};
 
 /// Connections that are read before what there is for browsers is sent.
 const READ_MAX: usize = 256;
+
+/// Connections between one for which memory is asked and one for which the next is asked.
+const FETCH_STEP: usize = 2;
 
 /// The connections of one worker.
 pub(super) struct Crowd {
@@ -150,7 +154,9 @@ impl Crowd {
             return 0;
         };
         let found = news.len();
+        let mut ahead = Ahead::new(&door.hub, news.clone().map(|news| Connection(news.name)));
         for news in news {
+            ahead.step();
             // Perhaps it is gone since.
             if let Some(socket) = door.hub.socket(Connection(news.name)) {
                 self.hear(&socket, news, door);
@@ -181,13 +187,10 @@ impl Crowd {
                 continue;
             };
             line.is_due.set(false);
-            if line.is_readable.get() {
-                line.read(&socket, door);
-            }
-            match line.send(&socket, door) {
-                Poll::Ready(ended) => self.end(&socket, ended.is_ok_and(|is_told| is_told), door),
-                Poll::Pending if line.is_readable.get() => self.attend(&socket),
-                Poll::Pending => {}
+            if let Poll::Ready(ended) = line.send(&socket, door) {
+                self.end(&socket, ended.is_ok_and(|is_told| is_told), door);
+            } else if line.is_readable.get() && line.read(&socket, door) {
+                self.attend(&socket);
             }
         }
         let mut next = self.due.borrow_mut();
@@ -232,6 +235,10 @@ impl Line {
                     if length < room.len() && !self.is_ended.get() {
                         return state.has_something_to_do();
                     }
+                    // It is sent what that has brought before it is found to be gone.
+                    if state.has_something_to_do() {
+                        break;
+                    }
                 }
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
                     return state.has_something_to_do();
@@ -270,5 +277,32 @@ impl Line {
             state.is_sent(door);
         }
         state.over(sent.is_ready()).map_or(Poll::Pending, |is_told| Poll::Ready(Ok(is_told)))
+    }
+}
+
+/// Asks for the memory of connections some time before each is read.
+struct Ahead<'a, N> {
+    hub: &'a Hub,
+    places: N,
+    sockets: N,
+    sessions: N,
+}
+
+impl<'a, N: Iterator<Item = Connection> + Clone> Ahead<'a, N> {
+    fn new(hub: &'a Hub, names: N) -> Self {
+        let mut ahead =
+            Self { hub, places: names.clone(), sockets: names.clone(), sessions: names };
+        ahead.places.by_ref().take(3 * FETCH_STEP).for_each(|name| hub.fetch_place(name));
+        ahead.sockets.by_ref().take(2 * FETCH_STEP).for_each(|name| hub.fetch_socket(name));
+        ahead.sessions.by_ref().take(FETCH_STEP).for_each(|name| hub.fetch_session(name));
+        ahead
+    }
+
+    /// Goes one connection further.
+    fn step(&mut self) {
+        let Self { hub, places, sockets, sessions } = self;
+        places.next().into_iter().for_each(|name| hub.fetch_place(name));
+        sockets.next().into_iter().for_each(|name| hub.fetch_socket(name));
+        sessions.next().into_iter().for_each(|name| hub.fetch_session(name));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use skep_engine::Tick;
 use skep_engine::counters::{Cut, WorkerCounters};
 use skep_engine::session::{Offered, WebsocketSettings};
 use skep_engine::swarm::Connection;
+use skep_net::memory::fetch_ahead;
 
 #[cfg(target_os = "linux")]
 use super::crowd::Crowd;
@@ -27,6 +29,9 @@ pub(super) const FULL_BYTES_MAX: usize = 16 * 1024;
 /// Buffers that are kept, and how large each may be.
 const SPARE_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 16 * 1024;
+
+/// What the processor fetches at once.
+const LINE_BYTES: usize = 64;
 
 /// Bits of a connection's number: its worker, how often its place was used, and its place.
 const WORKER_SHIFT: u32 = 48;
@@ -112,7 +117,7 @@ impl Hub {
     /// Takes the place of a browser back.
     pub(super) fn leave(&self, connection: Connection) {
         let Places { places, free } = &mut *self.places.borrow_mut();
-        let at = (connection.0 & PLACE_MASK) as usize;
+        let at = place_of(connection);
         if places[at].socket.take().is_some() {
             free.push(at);
             self.count(-1);
@@ -126,9 +131,39 @@ impl Hub {
 
     pub(super) fn socket(&self, connection: Connection) -> Option<Rc<Socket>> {
         let places = &self.places.borrow().places;
-        let place = places.get((connection.0 & PLACE_MASK) as usize)?;
+        let place = places.get(place_of(connection))?;
         let generation = connection.0 >> GENERATION_SHIFT & PLACE_MASK;
         place.socket.clone().filter(|_| place.generation == generation)
+    }
+
+    /// Asks for the memory where a browser is found, since it is looked for soon, and does not wait
+    /// for it. Then comes [`Self::fetch_socket`], then [`Self::fetch_session`], if there is time.
+    pub(super) fn fetch_place(&self, connection: Connection) {
+        if let Some(place) = self.places.borrow().places.get(place_of(connection)) {
+            fetch_ahead(ptr::from_ref(place).cast());
+        }
+    }
+
+    /// The same for what is known of it.
+    pub(super) fn fetch_socket(&self, connection: Connection) {
+        let places = &self.places.borrow().places;
+        let place = places.get(place_of(connection));
+        if let Some(socket) = place.and_then(|place| place.socket.as_deref()) {
+            let first = ptr::from_ref(socket).cast::<u8>();
+            for line in (0..size_of::<Socket>()).step_by(LINE_BYTES) {
+                fetch_ahead(first.wrapping_add(line));
+            }
+        }
+    }
+
+    /// The same for what else its messages need.
+    pub(super) fn fetch_session(&self, connection: Connection) {
+        let places = &self.places.borrow().places;
+        let place = places.get(place_of(connection));
+        let socket = place.and_then(|place| place.socket.as_deref());
+        if let Some(state) = socket.and_then(Socket::state_of_another) {
+            state.session.ahead(fetch_ahead);
+        }
     }
 
     /// Sends something to a browser of any worker; `false` if it cannot be on its way.
@@ -236,4 +271,8 @@ impl Hub {
     pub(super) fn places(&self) -> usize {
         self.places.borrow().places.len()
     }
+}
+
+const fn place_of(connection: Connection) -> usize {
+    (connection.0 & PLACE_MASK) as usize
 }

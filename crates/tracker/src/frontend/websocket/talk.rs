@@ -148,6 +148,9 @@ impl<'a> Speaking<'a> {
         self.session.announced(&asked, &said, interval_secs)?;
         self.tell(&said, announce.request.info_hash, interval_secs, position)?;
         let peers = &peers[..said.webrtc_bytes];
+        webrtc_peers(peers).for_each(|peer| door.hub.fetch_place(peer.connection));
+        webrtc_peers(peers).for_each(|peer| door.hub.fetch_socket(peer.connection));
+        webrtc_peers(peers).for_each(|peer| door.hub.fetch_session(peer.connection));
         for (peer, offer) in webrtc_peers(peers).zip(offers) {
             self.offer(&announce.request.info_hash, &announce.request.peer_id, offer, &peer);
         }

@@ -58,7 +58,8 @@ impl Tracker {
         let data_dir = TempDir::new().unwrap();
         let option = format!("--storage.data_dir={}", data_dir.path().display());
         let lists = settings.iter().any(|setting| setting.contains("torrents_file"));
-        let all = [settings, if lists { &[] } else { &[option.as_str()] }].concat();
+        let own: &[&str] = if lists { &[] } else { &[&option] };
+        let all = [settings, own].concat();
         let loaded = load(&all).unwrap_or_else(|problems| panic!("{problems:?}"));
         Ok(Self { running: Some(start_with(loaded, extras, None)?), _data_dir: data_dir })
     }

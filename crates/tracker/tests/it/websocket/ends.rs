@@ -1,6 +1,7 @@
 //! What ends the connection of a browser, and what it is told.
 
 use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
 
 use serde_json::json;
 use tungstenite::{Error, Message};
@@ -69,6 +70,18 @@ fn close_and_ping_are_answered() {
             Err(Error::ConnectionClosed) => break,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn browser_that_ends_its_side_still_gets_what_it_asked_for() {
+    let tracker = Tracker::start(ONE_WORKER);
+    // The end is often found together with the message.
+    for number in 0..50 {
+        let mut browser = tracker.browser();
+        browser.send(&announce(&torrent(1), &peer(number), json!({"left": 1})));
+        browser.socket.get_ref().shutdown(Shutdown::Write).unwrap();
+        assert!(browser.hear()["interval"].is_number());
     }
 }
 
