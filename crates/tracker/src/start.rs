@@ -189,6 +189,7 @@ pub fn start_with(
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
         books: books.clone(),
+        accounts: accounts.clone(),
         store: store.clone(),
         reloader: reloader.clone(),
         traces: traces.clone(),

@@ -233,8 +233,8 @@ fn more_than_a_line_carries_is_held() {
     assert_eq!((sums.raw, sums.held), (traffic(1000, 0), traffic(1001, 3)));
 }
 
-fn decided(held: Delta, raw: Traffic, credited: Traffic, verdict: Verdict) -> Delta {
-    Delta { raw, credited, held: false, verdict: Some(verdict), ..held }
+fn decided(raw: Traffic, verdict: Verdict) -> Delta {
+    Delta::decided(TORRENT, USER, Tick(200), raw, verdict)
 }
 
 #[test]
@@ -245,12 +245,49 @@ fn what_was_decided_about_held_traffic_is_added_up() {
     let held = delta(&mut ledger, 100, SAY.moved(1001, 3));
     let mut sums = Sums::default();
     sums.add(&held);
-    sums.add(&decided(held, traffic(1, 3), traffic(2, 0), Verdict::Released));
-    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    sums.add(&decided(traffic(1, 3), Verdict::Released));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(1, 3)));
     assert_eq!(sums.waiting(), traffic(1000, 0));
-    sums.add(&decided(held, traffic(1000, 0), traffic(0, 0), Verdict::Denied));
-    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    sums.add(&decided(traffic(1000, 0), Verdict::Denied));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(1, 3)));
     assert_eq!((sums.held, sums.waiting()), (traffic(1001, 3), traffic(0, 0)));
+}
+
+fn leave(ledger: &mut Ledger, secs: u32) -> Option<Delta> {
+    ledger.leave(TORRENT, USER, &PeerId([1; 20]), Tick(secs))
+}
+
+#[test]
+fn a_browser_that_left_has_ended_its_session() {
+    let mut ledger = ledger(LedgerSettings::default());
+    let browser = Say { family: Family::Webrtc, ..SAY };
+    assert_eq!(delta(&mut ledger, 0, browser.moved(5, 0)).downloads, 1);
+    let end = leave(&mut ledger, 30).expect("it was open");
+    assert_eq!((end.ended, end.session.open, end.downloads), (true, false, -1));
+    assert_eq!((end.at, end.raw, end.active_secs), (Tick(30), traffic(0, 0), 0));
+    assert_eq!(leave(&mut ledger, 31), None);
+    assert_eq!((ledger.tally().sessions, ledger.tally().sessions_open), (1, 0));
+    assert_eq!(swept(&mut ledger, 10_000), [], "it was told");
+    // Its counters go on when it comes back.
+    let back = delta(&mut ledger, 10_010, browser.moved(8, 0));
+    assert_eq!((back.began, back.raw, back.downloads), (true, traffic(3, 0), 1));
+    // An end that nobody took is told by the next sweep.
+    let end = leave(&mut ledger, 10_020).expect("it was open");
+    assert_eq!((ledger.reopen(&end), ledger.tally().sessions_open), (1, 1));
+    assert_eq!(swept(&mut ledger, 10_021).len(), 1);
+}
+
+#[test]
+fn a_browser_that_left_goes_on_where_its_client_has_another_address() {
+    let mut ledger = ledger(LedgerSettings::default());
+    let _ = delta(&mut ledger, 0, SAY);
+    let browser = Say { family: Family::Webrtc, ..SAY };
+    let _ = delta(&mut ledger, 100, browser.moved(5, 0));
+    assert_eq!(leave(&mut ledger, 200), None);
+    assert_eq!(ledger.tally().sessions_open, 1);
+    // The other address is silent for too long by then.
+    let _ = delta(&mut ledger, 3000, browser.moved(6, 0));
+    assert!(leave(&mut ledger, 3601).is_some());
 }
 
 #[test]

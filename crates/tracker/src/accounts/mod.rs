@@ -2,6 +2,7 @@
 //!
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
+mod decisions;
 mod keeping;
 mod late;
 mod open;
@@ -22,6 +23,7 @@ use skep_engine::ledger::{Delta, LedgerSettings};
 
 use crate::site::Site;
 
+pub use self::decisions::DecisionError;
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub(crate) use self::late::LateDatagram;
 pub use self::late::{Late, LateThread};

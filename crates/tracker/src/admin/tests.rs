@@ -110,6 +110,7 @@ fn state(
         metrics,
         site,
         books: Arc::new(Books::new(members, conn)),
+        accounts: None,
         store,
         reloader: Arc::new(Reloader::new(loaded, None, affected)),
         traces: Arc::default(),

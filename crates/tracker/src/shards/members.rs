@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 
 use skep_engine::gate::Refusal;
 use skep_engine::ledger::{
-    Delta, Entry, Family, Ledger, LedgerTally, Outcome, SessionState, Standing, Terms,
+    Delta, Entry, Family, Ledger, LedgerTally, Outcome, SessionState, Standing, Terms, TorrentId,
+    UserId,
 };
 use skep_engine::site::Member;
 use skep_engine::swarm::{Announce, Announced, LeftOut, Moment, PeerRoom, Shard, Swept};
 use skep_engine::{Seed, Tick};
-use skep_proto::{AnnounceEvent, AnnounceRequest};
+use skep_proto::{AnnounceEvent, AnnounceRequest, PeerId};
 
 use super::Answer;
 use crate::accounts::{Ledgers, Slots};
@@ -144,12 +145,23 @@ impl Kept {
         ends.clear();
         let swept = members.ledger.sweep(now, budget, ends);
         for delta in ends {
-            keeping.slots.note(delta.session.user, delta.downloads);
-            if keeping.ledgers.sink.take(delta, None).is_none() {
-                keeping.slots.note(delta.session.user, members.ledger.reopen(delta));
-            }
+            members.tell_end(keeping, delta);
         }
         swept
+    }
+
+    /// Ends the session of a browser whose connection is over, and tells so.
+    pub(super) fn leave(
+        &mut self,
+        keeping: &Keeping,
+        now: Tick,
+        (torrent, user): (TorrentId, UserId),
+        peer_id: &PeerId,
+    ) {
+        let Some(members) = &mut self.members else { return };
+        if let Some(end) = members.ledger.leave(torrent, user, peer_id, now) {
+            members.tell_end(keeping, &end);
+        }
     }
 
     pub(super) fn restore(
@@ -181,6 +193,14 @@ impl Kept {
 }
 
 impl Members {
+    /// Hands on the end of a session. One that is not taken is told again by the next sweep.
+    fn tell_end(&mut self, keeping: &Keeping, end: &Delta) {
+        keeping.slots.note(end.session.user, end.downloads);
+        if keeping.ledgers.sink.take(end, None).is_none() {
+            keeping.slots.note(end.session.user, self.ledger.reopen(end));
+        }
+    }
+
     /// Enters an announce that nothing speaks against, and hands on what it counts for.
     fn enter(
         &mut self,

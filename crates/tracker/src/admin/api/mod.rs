@@ -5,6 +5,7 @@
 //! | `guard`, `auth`, `idempotency` | what a request passes before its handler |
 //! | `asked`, `keys`, `fields` | how requests are read, and what is said of them |
 //! | `records`, `torrents`, `users`, `groups`, `factors`, `clients`, `bans` | records |
+//! | `totals`, `held` | what was added up, and what waits for a decision |
 //! | `live`, `trace`, `verify`, `reload` | everything else |
 //! | `openapi` | the description of all of it |
 //!
@@ -18,6 +19,7 @@ mod factors;
 mod fields;
 mod groups;
 mod guard;
+mod held;
 mod idempotency;
 mod keys;
 mod live;
@@ -25,6 +27,7 @@ mod openapi;
 mod records;
 mod reload;
 mod torrents;
+mod totals;
 mod trace;
 mod users;
 mod verify;
@@ -133,6 +136,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(clients::get_client, clients::put_client, clients::delete_client))
         .routes(routes!(bans::list_bans))
         .routes(routes!(bans::get_ban, bans::put_ban, bans::delete_ban))
+        .routes(routes!(totals::get_user_totals))
+        .routes(routes!(totals::get_torrent_totals))
+        .routes(routes!(totals::get_passage_totals))
+        .routes(routes!(held::decide))
         .routes(routes!(live::get_stats))
         .routes(routes!(live::list_swarms))
         .routes(routes!(live::get_live_torrent))
