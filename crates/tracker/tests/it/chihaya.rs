@@ -314,6 +314,22 @@ fn stats_have_the_names_of_chihaya() {
 }
 
 #[test]
+fn target_that_is_no_path_is_not_found() {
+    let site = Site::public(&["--listen.admin=127.0.0.1:0"]);
+    let bound = site.tracker.running().bound();
+    for address in [bound.chihaya[0], bound.admin[0]] {
+        for line in ["CONNECT a:1", "CONNECT [::1]:1", "OPTIONS *", "GET *", "GET http://a"] {
+            let mut client = HttpClient::connect(address);
+            client.send(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            let status = client.response_head().status;
+            let is_page = address == bound.admin[0] && line == "GET http://a";
+            let expected = if is_page { 200..201 } else { 400..500 };
+            assert!(expected.contains(&status), "{line} on {address}: {status}");
+        }
+    }
+}
+
+#[test]
 fn token_is_asked_for_where_one_is_set() {
     let mut site = Site::public(&["--compat.chihaya_token=sesame, open"]);
     assert_eq!(site.ask("GET", "/check", "").status, 200, "monitors need none");

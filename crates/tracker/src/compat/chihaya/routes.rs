@@ -86,9 +86,10 @@ impl Chihaya {
     }
 
     fn carry_out(&self, method: &Method, uri: &Uri, body: &Bytes) -> Response {
-        let path = uri.path();
-        let (kind, name) = path[1..].split_once('/').unwrap_or_else(|| (&path[1..], ""));
         let unknown = || text(StatusCode::NOT_FOUND, "404 page not found\n".into());
+        // CONNECT names a host and no path, OPTIONS may name a star (RFC 9112, section 3.2).
+        let Some(path) = uri.path().strip_prefix('/') else { return unknown() };
+        let (kind, name) = path.split_once('/').unwrap_or((path, ""));
         let name_text = || text_of_path(name.as_bytes()).ok_or(Refused::NotFound);
         match (kind, name.is_empty(), method.as_str()) {
             ("stats", true, "GET") => self.show_stats(uri.query().unwrap_or_default()),
