@@ -76,10 +76,16 @@ impl Api {
     }
 
     /// Puts bans and rules about clients in force where gates do not ask the site for them.
-    fn refresh_policy(&self) {
-        if self.site.mode == Mode::Public {
-            self.reloader.refresh();
+    ///
+    /// # Errors
+    /// If a list cannot be read, without which nothing is in force.
+    fn refresh_policy(&self) -> Result<(), Problem> {
+        if self.site.mode == Mode::Public && !self.reloader.refresh() {
+            let detail = "the change is kept, but is not in force until the lists of the \
+                          configuration can be read; the log says why they cannot";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
         }
+        Ok(())
     }
 }
 
