@@ -39,6 +39,7 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use skep_store::driver::DriverError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
@@ -166,7 +167,9 @@ fn failed() -> Problem {
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
+            ChangeError::Conflict(detail) | ChangeError::Storage(DriverError::NotOurs(detail)) => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
             ChangeError::Storage(error) if error.is_transient() => {
                 tracing::warn!(%error, "a change by the API was not accepted");
                 let detail = "the storage is away, and the change is not in force; send it again";
