@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use skep_engine::testing::wire;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash};
 
+use crate::support::api::ApiClient;
 use crate::support::{HttpClient, Process, Response, Tracker, announce, folder};
 
 const PUBLIC: &[&str] = &["--compat.chihaya", "--compat.chihaya_listen=127.0.0.1:0"];
@@ -214,7 +215,11 @@ fn bodies_that_make_no_sense_are_400_and_change_nothing() {
 
 #[test]
 fn routes_depend_on_the_mode_and_on_what_is_chosen() {
-    let mut public = Site::public(&["--access.clients_allow=OP1011"]);
+    let settings = ["--access.clients_allow=OP1011", "--listen.admin=127.0.0.1:0"];
+    let mut public = Site::public(&settings);
+    let mut api = ApiClient::connect(public.tracker.admin());
+    let put = api.ask("PUT", "/api/v1/clients/OP1011", &json!({ "allowed": true }));
+    assert_eq!(put.status, 201);
     for target in ["/users/a", "/clients/OP1011", "/announce", "/", "/torrents/", "/nothing"] {
         assert_eq!(public.refused("PUT", target, "{}").0, 404, "{target}");
     }
