@@ -42,6 +42,7 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use skep_store::driver::DriverError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
@@ -79,10 +80,16 @@ impl Api {
     }
 
     /// Puts bans and rules about clients in force where gates do not ask the site for them.
-    fn refresh_policy(&self) {
-        if self.site.mode == Mode::Public {
-            self.reloader.refresh();
+    ///
+    /// # Errors
+    /// If a list cannot be read, without which nothing is in force.
+    fn refresh_policy(&self) -> Result<(), Problem> {
+        if self.site.mode == Mode::Public && !self.reloader.refresh() {
+            let detail = "the change is kept, but is not in force until the lists of the \
+                          configuration can be read; the log says why they cannot";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
         }
+        Ok(())
     }
 }
 
@@ -167,7 +174,9 @@ fn failed() -> Problem {
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
+            ChangeError::Conflict(detail) | ChangeError::Storage(DriverError::NotOurs(detail)) => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
             ChangeError::Storage(error) if error.is_transient() => {
                 tracing::warn!(%error, "a change by the API was not accepted");
                 let detail = "the storage is away, and the change is not in force; send it again";

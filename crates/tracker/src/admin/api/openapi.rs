@@ -158,7 +158,7 @@ pub(super) fn complete(api: &OpenApi) -> Value {
     document["components"]["securitySchemes"]["bearer"] = json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of admin.tokens. Without any, programs on the tracker's host need none.",
+        "description": "A token of admin.tokens. Without any, programs on the tracker's host need none, and nobody reads passkeys.",
     });
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
