@@ -185,6 +185,84 @@ fn a_key_joins_the_peer_ids_of_one_client() {
     assert!(delta(&mut ledger, 1804, SAY.by(5).over_ipv6()).began);
 }
 
+/// What a client moved that has a peer id for each address, after a break; its other address comes
+/// first then.
+fn moved_after(mut ledger: Ledger, secs: u32) -> (Traffic, u64) {
+    let one = Say { key: 5, ..SAY };
+    let mut sums = Sums::default();
+    for (secs, up) in [(secs, 10), (secs + 1800, 30)] {
+        for say in [one.by(2).over_ipv6(), one] {
+            if let Outcome::Counted(delta) = outcome(&mut ledger, secs, say.moved(up, 0)) {
+                sums.add(&delta);
+            }
+        }
+    }
+    (sums.raw, ledger.tally().sessions)
+}
+
+#[test]
+fn a_key_joins_the_peer_ids_of_one_client_whichever_comes_back_first() {
+    let one = Say { key: 5, ..SAY };
+    let begun = || {
+        let mut ledger = ledger(LedgerSettings::default());
+        let _ = delta(&mut ledger, 0, one);
+        let _ = outcome(&mut ledger, 0, one.by(2).over_ipv6());
+        ledger
+    };
+    assert_eq!(moved_after(begun(), 9000), (traffic(30, 0), 1), "after a silence");
+
+    let mut stopped = begun();
+    let stop = one.with(AnnounceEvent::Stopped);
+    let _ = delta(&mut stopped, 100, stop);
+    let _ = delta(&mut stopped, 100, stop.by(2).over_ipv6());
+    assert_eq!(moved_after(stopped, 200), (traffic(30, 0), 1), "after a stop");
+
+    for last in [one, one.by(2).over_ipv6()] {
+        let mut before = begun();
+        let state = delta(&mut before, 100, last.moved(1, 0)).session;
+        for silent_secs in [0, 9000] {
+            let mut after = ledger(LedgerSettings::default());
+            assert!(after.restore(&state, silent_secs, Tick(0)));
+            assert_eq!(moved_after(after, 50), (traffic(29, 0), 1), "after a restart");
+        }
+    }
+}
+
+#[test]
+fn peer_ids_with_sessions_of_their_own_come_together_again() {
+    let one = Say { key: 5, ..SAY };
+    let mut ledger = ledger(LedgerSettings::default());
+    // Without the key nothing tells that the two are one.
+    let _ = delta(&mut ledger, 0, SAY);
+    let _ = delta(&mut ledger, 2000, one.by(2).over_ipv6().moved(50, 0));
+    let at = |ledger: &mut Ledger, secs, say: Say, up| match outcome(ledger, secs, say.moved(up, 0))
+    {
+        Outcome::Counted(delta) => delta.raw.uploaded_bytes,
+        _ => 0,
+    };
+    assert_eq!(at(&mut ledger, 5000, one, 70), 20, "by the session that goes on");
+    assert_eq!(at(&mut ledger, 5000, one.by(2).over_ipv6(), 70), 0);
+    // Both fall silent; what the own session of the first knows is older.
+    assert_eq!(at(&mut ledger, 20_000, one, 80), 10);
+    assert_eq!(at(&mut ledger, 20_001, one.by(2).over_ipv6(), 80), 0);
+}
+
+#[test]
+fn clients_that_share_a_key_are_told_apart_after_a_restart() {
+    let one = Say { key: 5, ..SAY };
+    let mut before = ledger(LedgerSettings::default());
+    let states = [delta(&mut before, 0, one), delta(&mut before, 0, one.by(3))];
+    let mut after = ledger(LedgerSettings::default());
+    for state in states {
+        assert!(after.restore(&state.session, 0, Tick(0)));
+    }
+    for (secs, up) in [(10, 100), (1800, 200)] {
+        let raws = [one, one.by(3)].map(|say| delta(&mut after, secs, say.moved(up, 0)).raw);
+        assert_eq!(raws, [traffic(100, 0); 2]);
+    }
+    assert!(delta(&mut after, 1900, one.by(4)).began, "a third one is nobody of them");
+}
+
 #[test]
 fn counters_that_go_back_credit_nothing() {
     let mut ledger = ledger(LedgerSettings::default());

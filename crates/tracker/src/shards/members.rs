@@ -213,10 +213,10 @@ impl Members {
         let Keeping { ledgers, slots } = keeping;
         let (user, taken) = (asked.member.user, i8::from(standing.begins_download));
         let Asked { member, .. } = asked;
-        let counted = ledgers.site.with_terms(member, now, |terms| {
-            let outcome = self.ledger.announce(&asked.entry(now, terms));
-            let Outcome::Counted(delta) = outcome else {
-                return Err(outcome == Outcome::Duplicate);
+        let (wanted, position) = ledgers.site.with_terms(member, now, |terms| {
+            let Outcome::Counted(delta) = self.ledger.announce(&asked.entry(now, terms)) else {
+                slots.note(user, -taken);
+                return (false, None);
             };
             slots.note(user, delta.downloads - taken);
             let position = ledgers.sink.take(&delta, asked.endpoint());
@@ -224,31 +224,27 @@ impl Members {
                 // Counters are cumulative: what is not written down now will be with the next one.
                 slots.note(user, self.ledger.undo(&delta, &terms));
             }
-            Ok((ledgers.sink.wants_durable(&delta), position))
+            (ledgers.sink.wants_durable(&delta), position)
         });
-        match (counted, self.promised) {
-            (Ok((false, _)), _) => Answer::Announced(announced),
-            (Ok((true, None)), _) => Answer::Refused(Refusal::NotRecorded),
-            (Ok((true, Some(position))), _) => {
-                self.promised = Some(position);
-                Answer::Promised(announced, position)
-            }
-            // Sent anew, because the reply that waits has not gone out, or was lost.
-            (Err(true), Some(position)) if is_event(asked) => {
-                slots.note(user, -taken);
-                Answer::Promised(announced, position)
-            }
-            (Err(_), _) => {
-                slots.note(user, -taken);
-                Answer::Announced(announced)
-            }
+        if wanted && position.is_none() {
+            return Answer::Refused(Refusal::NotRecorded);
+        }
+        if wanted {
+            self.promised = position;
+        }
+        // An event may be one sent anew, because its reply waits or was lost: whatever it changes now,
+        // what it changed before is to be on the disk.
+        match self.promised.filter(|_| wanted || is_event(asked)) {
+            Some(promised) => Answer::Promised(announced, position.unwrap_or(0).max(promised)),
+            None => Answer::Announced(announced),
         }
     }
 }
 
 /// Whether an announce says more than that a client is still there.
 const fn is_event(asked: &Asked<'_>) -> bool {
-    matches!(asked.announce.request.event, AnnounceEvent::Stopped | AnnounceEvent::Completed)
+    use AnnounceEvent::{Completed, Started, Stopped};
+    matches!(asked.announce.request.event, Started | Completed | Stopped)
 }
 
 /// Takes a peer out of the swarm at the endpoint that its session has left: a session has one of each

@@ -178,6 +178,27 @@ fn an_end_is_promised_once_and_again_when_it_is_repeated() {
 }
 
 #[test]
+fn an_event_sent_anew_is_promised_whatever_it_changes() {
+    let mut kept = kept();
+    kept.sink.want_durable();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    let event = AnnounceEvent::Completed;
+    let done = AnnounceRequest { event, ..asks(1, 6881, 0) };
+    let answer = kept.announce(member(1, 1), HERE, done);
+    assert!(matches!(answer, Answer::Promised(_, 2)), "{answer:?}");
+    // A little was moved since then, so it is no duplicate, and nothing that must not be lost.
+    let again = AnnounceRequest { uploaded_bytes: 7, ..done };
+    let answer = kept.announce(member(1, 1), HERE, again);
+    assert!(matches!(answer, Answer::Promised(_, 3)), "{answer:?}");
+    assert!(!kept.sink.taken()[2].0.completed);
+    let started = AnnounceRequest { event: AnnounceEvent::Started, ..again };
+    let answer = kept.announce(member(1, 1), HERE, started);
+    assert!(matches!(answer, Answer::Promised(_, 2)), "a duplicate: {answer:?}");
+    let usual = AnnounceRequest { event: AnnounceEvent::None, ..again };
+    accepted(kept.announce(member(1, 1), HERE, usual));
+}
+
+#[test]
 fn what_is_not_taken_is_counted_when_it_comes_again() {
     let mut kept = kept();
     kept.sink.want_durable();
