@@ -45,7 +45,8 @@ impl Ledger {
         Swept::More
     }
 
-    /// Sweeps one account. If it goes, one that was swept before takes its place.
+    /// Sweeps one account. A session whose end is told now is forgotten in a later sweep, since the end
+    /// may have to be told again. If the account goes, one that was swept before takes its place.
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
         let Self { settings, tally, table, .. } = self;
         let account = table.account_mut(place);
@@ -56,6 +57,7 @@ impl Ledger {
                 tally.sessions_open -= 1;
                 let downloads = account.count_downloads();
                 ends.push(Delta { downloads, ..end_of(account, at, now) });
+                continue;
             }
             let session = account.session(at);
             // When room is short, counters of those who left are the first to go.
