@@ -69,7 +69,8 @@ impl Ledger {
         (is_left && session.open).then(|| end(account, at, tally, now))
     }
 
-    /// Sweeps one account. If it goes, one that was swept before takes its place.
+    /// Sweeps one account. A session whose end is told now is forgotten in a later sweep, since the end
+    /// may have to be told again. If the account goes, one that was swept before takes its place.
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
         let Self { settings, tally, table, .. } = self;
         let account = table.account_mut(place);
@@ -77,6 +78,7 @@ impl Ledger {
             let session = account.session(at);
             if session.open && !session.is_active(settings, now) {
                 ends.push(end(account, at, tally, now));
+                continue;
             }
             let session = account.session(at);
             // When room is short, counters of those who left are the first to go.

@@ -515,7 +515,13 @@ fn old_sessions_are_forgotten_and_memory_is_given_back() {
     assert_eq!(swept(&mut ledger, 21 * 86_400).len(), 3);
     assert_eq!(ledger.tally().sessions, 3);
     assert!(delta(&mut ledger, 21 * 86_400 + 1, SAY.moved(90, 0)).raw == traffic(0, 0));
-    assert!(swept(&mut ledger, 50 * 86_400).len() == 1);
+    let ends = swept(&mut ledger, 50 * 86_400);
+    assert_eq!((ends.len(), ledger.tally().sessions_open), (1, 0));
+    // If nobody took the end, it is told again.
+    let _ = ledger.reopen(&ends[0]);
+    assert_eq!(ledger.tally().sessions_open, 1);
+    assert_eq!(swept(&mut ledger, 50 * 86_400), ends);
+    assert!(swept(&mut ledger, 50 * 86_400).is_empty());
     assert_eq!((ledger.tally().sessions, ledger.tally().accounts), (0, 0));
     assert!(ledger.heap_bytes() <= empty + 1024, "{} bytes", ledger.heap_bytes());
 }

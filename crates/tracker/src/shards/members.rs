@@ -131,7 +131,8 @@ impl Kept {
         members.enter(keeping, moment.now, asked, &standing, announced)
     }
 
-    /// Ends silent sessions and tells so, for a step.
+    /// Ends silent sessions and tells so, for a step. Waits for another time if there is hardly room for
+    /// that: the last of it is for ends that clients tell, who do so once.
     pub(super) fn sweep(
         &mut self,
         keeping: &Keeping,
@@ -142,6 +143,9 @@ impl Kept {
         let Some(members) = &mut self.members else {
             return Swept::Done;
         };
+        if keeping.ledgers.sink.is_short() {
+            return Swept::Done;
+        }
         ends.clear();
         let swept = members.ledger.sweep(now, budget, ends);
         for delta in ends {

@@ -119,6 +119,24 @@ fn silent_downloads_give_their_slots_back_and_their_ends_are_told() {
 }
 
 #[test]
+fn silent_sessions_do_not_take_the_room_of_those_who_stop() {
+    let mut kept = kept();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    accepted(kept.announce(member(2, 1), HERE, asks(1, 6882, 5)));
+    kept.sink.taken();
+    kept.now = Tick(101 + 3600);
+    kept.sink.shorten(true);
+    kept.sweep();
+    assert_eq!(kept.sink.taken(), []);
+    accepted(kept.announce(member(2, 1), HERE, stops(1, 6882)));
+    assert_eq!(kept.sink.taken().len(), 1);
+    kept.sink.shorten(false);
+    kept.sweep();
+    let taken = kept.sink.taken();
+    assert!(taken.len() == 1 && taken[0].0.ended && taken[0].0.session.user.0 == 1, "{taken:?}");
+}
+
+#[test]
 fn downloads_of_an_earlier_process_count_against_slots() {
     let mut before = kept();
     accepted(before.announce(member(1, 1), HERE, asks(1, 6881, 5)));
