@@ -38,6 +38,7 @@ pub struct Reloader {
     sweep_interval_secs: AtomicU32,
     poll_secs: AtomicU32,
     storage_poll_secs: AtomicU32,
+    sessions_kept_secs: AtomicU32,
     affected: Affected,
 }
 
@@ -101,6 +102,7 @@ impl Reloader {
             sweep_interval_secs: AtomicU32::new(swarm.sweep_interval_secs),
             poll_secs: AtomicU32::new(access.poll_secs),
             storage_poll_secs: AtomicU32::new(loaded.config.storage.poll_secs),
+            sessions_kept_secs: AtomicU32::new(sessions_kept_secs(&loaded.config)),
             wanted: AtomicBool::new(false),
             certificate: Mutex::new(certificate),
             swarms: Mutex::new(Swarms { ttl: PeerTtl::new(settings.peer_ttl_secs), settings }),
@@ -125,6 +127,12 @@ impl Reloader {
     #[must_use]
     pub fn storage_poll_secs(&self) -> u32 {
         self.storage_poll_secs.load(Ordering::Relaxed)
+    }
+
+    /// Seconds for which a session that is silent may go on: the longest time since the start.
+    #[must_use]
+    pub fn sessions_kept_secs(&self) -> u32 {
+        self.sessions_kept_secs.load(Ordering::Relaxed)
     }
 
     /// Seconds in which everything is swept once.
@@ -227,6 +235,7 @@ impl Reloader {
                 }
                 self.poll_secs.store(config.access.poll_secs, Ordering::Relaxed);
                 self.storage_poll_secs.store(config.storage.poll_secs, Ordering::Relaxed);
+                self.sessions_kept_secs.fetch_max(sessions_kept_secs(config), Ordering::Relaxed);
                 if let Some(accounts) = &self.affected.accounts {
                     accounts.skip_until(config.journal.skip_until);
                 }
@@ -321,6 +330,12 @@ impl Reloader {
             self.affected.clock.unix_secs_at_start() + u64::from(self.affected.clock.now().0);
         self.affected.gauges.set_reload(ok, unix_secs);
     }
+}
+
+/// How long sessions are remembered, and so are those of peers that are not gone yet.
+const fn sessions_kept_secs(config: &Config) -> u32 {
+    let (baseline, peer) = (config.accounts.baseline_ttl_secs, config.swarm.peer_ttl_secs);
+    if baseline > peer { baseline } else { peer }
 }
 
 impl Source {

@@ -80,6 +80,12 @@ impl Memory {
         state.kept.of_users.values().fold(Sums::default(), |all, sums| plus(all, *sums))
     }
 
+    /// Every session that is remembered.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Record> {
+        self.state.lock().kept.sessions.values().copied().collect()
+    }
+
     /// Works on it, unless it does not answer.
     fn with<T>(
         &self,

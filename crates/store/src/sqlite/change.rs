@@ -19,6 +19,25 @@ pub(super) fn change(connection: &mut Connection, changes: &[Change]) -> Result<
     transaction.commit().map_err(failed)
 }
 
+/// Forgets sessions of users that were last heard of before a time, and returns how many.
+pub(super) fn forget_sessions(
+    connection: &mut Connection,
+    users: &[u32],
+    before_unix_secs: u64,
+) -> Result<u64, DriverError> {
+    let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let transaction = begin.map_err(failed)?;
+    let mut gone = 0;
+    for user in users {
+        let sql = "DELETE FROM skep_sessions WHERE user_id = ?1 AND seen_at < ?2";
+        let delete =
+            || transaction.prepare_cached(sql)?.execute(params![user, clamped(before_unix_secs)]);
+        gone += delete().map_err(failed)? as u64;
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(gone)
+}
+
 fn write(to: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::PutUser(user) => put_user(to, user),

@@ -50,6 +50,20 @@ pub(super) fn sessions(
     Ok(())
 }
 
+/// The users who have sessions that were last heard of before a time.
+pub(super) fn users_of_old_sessions(
+    connection: &Connection,
+    before_unix_secs: u64,
+) -> Result<Vec<u32>, DriverError> {
+    let find = || {
+        let sql = "SELECT DISTINCT user_id FROM skep_sessions WHERE seen_at < ?1";
+        let mut statement = connection.prepare(sql)?;
+        let users = statement.query_map([clamped(before_unix_secs)], |row| row.get(0))?;
+        users.collect::<rusqlite::Result<_>>()
+    };
+    find().map_err(failed)
+}
+
 /// Reads a whole table by its key.
 fn each<T>(
     connection: &Connection,

@@ -77,9 +77,13 @@ impl Conn for SqliteConn {
     }
 
     fn forget_sessions(&self, before_unix_secs: u64) -> Result<u64, DriverError> {
-        let sql = "DELETE FROM skep_sessions WHERE seen_at < ?1";
-        let gone = self.writer.lock().execute(sql, [clamped(before_unix_secs)]).map_err(failed)?;
-        Ok(gone as u64)
+        let users = load::users_of_old_sessions(&open::reader(&self.path)?, before_unix_secs)?;
+        let mut gone = 0;
+        for some in users.chunks(FORGET_USERS_MAX) {
+            // The writer is let go in between: batches do not wait for all of it.
+            gone += change::forget_sessions(&mut self.writer.lock(), some, before_unix_secs)?;
+        }
+        Ok(gone)
     }
 
     fn applied(&self, journal: u64) -> Result<Option<u64>, DriverError> {
@@ -104,6 +108,9 @@ impl Conn for SqliteConn {
         found.map(drop).map_err(failed)
     }
 }
+
+/// Users whose old sessions are forgotten at once.
+const FORGET_USERS_MAX: usize = 200;
 
 /// The greatest number of a column.
 const COLUMN_MAX: u64 = i64::MAX as u64;

@@ -105,10 +105,12 @@ pub fn watch_accounts(mut watch: Watch, shutdown: &Shutdown) {
     }
 }
 
-/// Looks at the storage for what others changed until the tracker stops.
+/// Looks at the storage for what others changed, and lets it forget old sessions, until the tracker
+/// stops.
 pub fn poll_storage(mut poll: Poll, reloader: &Reloader, shutdown: &Shutdown) {
     let mut steps = 0;
     while !shutdown.wait_timeout(STEP) {
+        poll.forget_sessions(reloader.sessions_kept_secs());
         steps += 1;
         let poll_secs = reloader.storage_poll_secs();
         if poll_secs != 0 && steps >= poll_secs * STEPS_PER_SEC {

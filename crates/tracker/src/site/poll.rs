@@ -4,12 +4,18 @@
 
 use std::sync::Arc;
 
+use skep_engine::Tick;
+
 use super::books::{Books, Refreshed};
 use crate::accounts::Status;
+use crate::runtime::clock::Clock;
 use crate::shards::PeerStore;
 
 /// Looks that are overtaken by the API before changes wait for one.
 const OVERTAKEN_MAX: u32 = 3;
+
+/// Seconds between two times that the storage forgets old sessions.
+const FORGET_SECS: u32 = 3600;
 
 /// What looks are made with.
 pub struct Poll {
@@ -20,6 +26,9 @@ pub struct Poll {
     /// Whether the last look failed.
     failed: bool,
     overtaken: u32,
+    clock: Clock,
+    /// When sessions are forgotten next.
+    forget_at: Tick,
 }
 
 impl Poll {
@@ -29,8 +38,29 @@ impl Poll {
         books: Arc<Books>,
         store: Arc<dyn PeerStore>,
         accounts: Option<Arc<Status>>,
+        clock: Clock,
     ) -> Self {
-        Self { books, store, accounts, failed: false, overtaken: 0 }
+        let forget_at = clock.now();
+        Self { books, store, accounts, failed: false, overtaken: 0, clock, forget_at }
+    }
+
+    /// Lets the storage forget sessions that have been silent for so long that none of them goes on,
+    /// if that was not done lately.
+    pub fn forget_sessions(&mut self, kept_secs: u32) {
+        let now = self.clock.now();
+        let (Some(conn), Some(_)) = (self.books.conn(), &self.accounts) else { return };
+        if now < self.forget_at {
+            return;
+        }
+        self.forget_at = now.plus(FORGET_SECS);
+        let before_unix_secs = self.clock.unix_secs(now).saturating_sub(kept_secs.into());
+        match conn.forget_sessions(before_unix_secs) {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "sessions that ended long ago are forgotten"),
+            Err(error) => {
+                tracing::warn!("old sessions cannot be forgotten: {error}; tried again in an hour");
+            }
+        }
     }
 
     /// Looks, and puts in force what changed.

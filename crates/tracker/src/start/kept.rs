@@ -129,7 +129,8 @@ impl Parts<'_> {
             return Ok(());
         }
         let status = accounts.map(|accounts| accounts.status().clone());
-        let poll = Poll::new(books.clone(), self.shared.store.clone(), status);
+        let (store, clock) = (self.shared.store.clone(), self.shared.clock.clone());
+        let poll = Poll::new(books.clone(), store, status, clock);
         let reloader = reloader.clone();
         self.spawn("skep-poll".to_owned(), move || {
             keeper::poll_storage(poll, &reloader, &shutdown);

@@ -5,6 +5,7 @@
 mod own_peers;
 mod replies;
 mod sockets;
+mod storage;
 mod store;
 
 use std::net::{IpAddr, SocketAddr};
