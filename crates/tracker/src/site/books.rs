@@ -237,11 +237,12 @@ mod tests {
     fn looks(count: usize, decision: Decision) -> Vec<bool> {
         let seed = Seed::new(1);
         let busy = Arc::new(Busy::default());
-        let site = Arc::new(Site::new(&seed, &Clock::start()));
+        let clock = Clock::start();
+        let site = Arc::new(Site::new(&seed, &clock));
         let books = Arc::new(Books::new(site, Some(busy.clone())));
         assert!(busy.books.set(books.clone()).is_ok() && busy.decision.set(decision).is_ok());
         let store = Arc::new(MemoryStore::new(&SwarmSettings::default(), seed));
-        let mut poll = Poll::new(books.clone(), store, None);
+        let mut poll = Poll::new(books.clone(), store, None, clock);
         let group = Group { id: GroupId(7), ..Group::default() };
         busy.memory.change(&[Change::PutGroup(group)]).unwrap();
         let look = |_| {
