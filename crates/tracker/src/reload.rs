@@ -209,9 +209,10 @@ impl Reloader {
         }
     }
 
-    /// Makes the policy anew of the configuration in force, after the API changed something of it.
-    pub fn refresh(&self) {
-        self.read_lists(&mut self.state.lock());
+    /// Makes the policy anew of the configuration in force, after the API changed something of it, and
+    /// tells whether it is in force.
+    pub fn refresh(&self) -> bool {
+        self.read_lists(&mut self.state.lock())
     }
 
     /// Lets a shorter life of peers begin when its time has come.
@@ -261,7 +262,7 @@ impl Reloader {
     }
 
     /// Puts the lists of the configuration in force that is in force already.
-    fn read_lists(&self, state: &mut State) {
+    fn read_lists(&self, state: &mut State) -> bool {
         match policy::load(&state.in_force.loaded.config, &self.affected.seed, &self.affected.site)
         {
             Ok((policy, sizes)) => {
@@ -273,8 +274,12 @@ impl Reloader {
                     bad_lines = sizes.bad_lines,
                     "a list changed: the lists are reloaded"
                 );
+                true
             }
-            Err(error) => self.complain(state, format!("the lists are not reloaded: {error}")),
+            Err(error) => {
+                self.complain(state, format!("the lists are not reloaded: {error}"));
+                false
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use skep_engine::gate::Refusal;
-use skep_engine::ledger::{LedgerTally, SessionState};
+use skep_engine::ledger::{LedgerTally, SessionState, TorrentId, UserId};
 use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, STEPS_AHEAD, Shard,
@@ -34,7 +34,7 @@ pub enum Request {
     Scrape(InfoHash),
     /// Read the counts of the WebRTC peers of one torrent.
     WebrtcScrape(InfoHash),
-    /// Remove a WebRTC peer, if no other connection leads to it by now.
+    /// Remove a WebRTC peer, if no other connection leads to it by now, and end its session.
     Leave {
         /// The torrent.
         info_hash: InfoHash,
@@ -42,6 +42,8 @@ pub enum Request {
         peer_id: PeerId,
         /// The connection that led to it.
         connection: Connection,
+        /// Whose session it is, where accounts are kept.
+        account: Option<(TorrentId, UserId)>,
     },
     /// Refresh a WebRTC peer that sends a message, and find the one that is to get it.
     Relay {
@@ -304,9 +306,14 @@ impl MemoryStore {
             Request::WebrtcScrape(info_hash) => {
                 Answer::Scraped(self.lock(hash).swarms.webrtc_scrape_hashed(hash, &info_hash))
             }
-            Request::Leave { info_hash, peer_id, connection } => {
+            Request::Leave { info_hash, peer_id, connection, account } => {
                 let peer = WebrtcPeer { peer_id, connection };
-                self.lock(hash).swarms.leave_hashed(hash, moment.now, &info_hash, &peer);
+                let mut kept = self.lock(hash);
+                let is_removed = kept.swarms.leave_hashed(hash, moment.now, &info_hash, &peer);
+                if let (true, Some(keeping), Some(account)) = (is_removed, &self.accounts, account)
+                {
+                    kept.leave(keeping, moment.now, account, &peer_id);
+                }
                 Answer::Left
             }
             Request::Relay { info_hash, from, connection, to } => {

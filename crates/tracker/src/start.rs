@@ -183,12 +183,12 @@ pub fn start_with(
         tokens: tokens.clone(),
     };
     let reloader = Arc::new(Reloader::new(loaded, certificate, affected));
-    let workers = 2 * doors.worker_count;
-    let counters: Vec<Arc<WorkerCounters>> = (0..workers).map(|_| Arc::default()).collect();
+    let counters = counters(2 * doors.worker_count);
     let admin = Arc::new(AdminState {
         metrics: Metrics::new(counters.clone(), store.clone(), clock.clone(), gauges.clone()),
         site: site(&config, &bound),
         books: books.clone(),
+        accounts: accounts.clone(),
         store: store.clone(),
         reloader: reloader.clone(),
         traces: traces.clone(),
@@ -434,6 +434,10 @@ impl Parts<'_> {
         tracing::debug!(name, "starting a thread");
         self.workers.spawn(name, run).map_err(StartError::Thread)
     }
+}
+
+fn counters(workers: usize) -> Vec<Arc<WorkerCounters>> {
+    (0..workers).map(|_| Arc::default()).collect()
 }
 
 fn gauges(

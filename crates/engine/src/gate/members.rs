@@ -167,6 +167,7 @@ impl<'a> From<Refusal<'a>> for No<'a> {
 }
 
 /// Asks every gate in turn what the site says.
+#[inline(never)]
 pub(super) fn admit<'a>(
     rules: &'a Rules,
     site: &'a dyn Membership,

@@ -199,6 +199,8 @@ impl<'a> Refusal<'a> {
     }
 }
 
+type Check = for<'a> fn(&'a Rules, &Announce) -> Result<(), Refusal<'a>>;
+
 /// One rule: what it is called, what it may answer, and how it decides.
 #[derive(Debug)]
 pub struct Gate {
@@ -208,8 +210,8 @@ pub struct Gate {
     pub doc: &'static str,
     /// Labels of the refusals that it may give.
     pub refusals: &'static [&'static str],
-    /// How it decides where no site is asked.
-    check: for<'a> fn(&'a Rules, &Announce) -> Result<(), Refusal<'a>>,
+    /// How it decides where no site is asked, if it has anything to decide then.
+    check: Option<Check>,
     /// How it decides with a site.
     check_member: for<'a> fn(&'a Rules, &mut Asking<'_>) -> Result<(), No<'a>>,
 }
@@ -220,56 +222,52 @@ pub const GATES: &[Gate] = &[
         name: "address",
         doc: "Refuses addresses that no peer can have, those of `access.addresses_deny` and those that the site bans.",
         refusals: &["invalid_ip", "address_denied"],
-        check: address::check,
+        check: Some(address::check),
         check_member: address::check_member,
     },
     Gate {
         name: "client",
         doc: "Compares the peer id with `access.clients_allow`, `access.clients_deny` and the clients of the site.",
         refusals: &["client_not_allowed"],
-        check: client::check,
+        check: Some(client::check),
         check_member: client::check_member,
     },
     Gate {
         name: "passkey",
         doc: "Finds the user of the passkey where `mode` is private.",
         refusals: &["passkey_not_found"],
-        check: passes,
+        check: None,
         check_member: passkey::check_member,
     },
     Gate {
         name: "user",
         doc: "Refuses users who are disabled, and downloads of those who may not.",
         refusals: &["account_disabled", "leeching_not_allowed"],
-        check: passes,
+        check: None,
         check_member: user::check_member,
     },
     Gate {
         name: "torrent",
         doc: "Looks the info hash up in the torrent lists and among the torrents of the site, as `mode` and `access.torrents` say.",
         refusals: &["unregistered_torrent", "banned_torrent", "pending_torrent", "deleted_torrent"],
-        check: torrent::check,
+        check: Some(torrent::check),
         check_member: torrent::check_member,
     },
     Gate {
         name: "port",
         doc: "Refuses ports of well-known services where `access.ports_reserved_deny` is set.",
         refusals: &["port_not_allowed"],
-        check: port::check,
+        check: Some(port::check),
         check_member: port::check_member,
     },
     Gate {
         name: "account",
         doc: "Counts what a user downloads at once and the user's clients on the torrent, and writes down what must not be lost, where accounts are kept. Decided with the swarm.",
         refusals: &["no_slot_free", "too_many_clients", "not_recorded"],
-        check: passes,
+        check: None,
         check_member: |_, _| Ok(()),
     },
 ];
-
-fn passes<'a>(_: &'a Rules, _: &Announce) -> Result<(), Refusal<'a>> {
-    Ok(())
-}
 
 impl Rules {
     /// Asks every gate in turn; tells who announces where users are known. `passkey` is read only
@@ -285,12 +283,15 @@ impl Rules {
         reason: &'a mut Reason,
     ) -> Result<Option<Member>, Refusal<'a>> {
         match &self.site {
-            None => {
-                GATES.iter().try_for_each(|gate| (gate.check)(self, announce))?;
-                Ok(None)
-            }
+            None => self.admit_anybody(announce).map(|()| None),
             Some(site) => members::admit(self, &**site, announce, passkey, reason),
         }
+    }
+
+    /// Asks every gate in turn where there is no site.
+    pub(crate) fn admit_anybody(&self, announce: &Announce) -> Result<(), Refusal<'_>> {
+        let mut checks = GATES.iter().filter_map(|gate| gate.check);
+        checks.try_for_each(|check| check(self, announce))
     }
 
     /// Whether announces and scrapes are for users only.
@@ -320,8 +321,14 @@ impl Rules {
     }
 
     /// Whether a torrent may be announced and scraped, if only by some.
+    #[inline]
     #[must_use]
     pub fn serves(&self, info_hash: &InfoHash) -> bool {
+        self.serves_all() || self.knows(info_hash)
+    }
+
+    #[inline(never)]
+    fn knows(&self, info_hash: &InfoHash) -> bool {
         match &self.site {
             None => torrent::verdict(self, info_hash).is_ok(),
             Some(site) => torrent::is_served(self, &**site, info_hash),
@@ -364,7 +371,7 @@ impl Rules {
     /// Whether every torrent is served, so that none needs to be looked up.
     #[must_use]
     pub fn serves_all(&self) -> bool {
-        self.access == TorrentAccess::Open && self.torrents_denied.is_empty()
+        self.site.is_none() && self.access == TorrentAccess::Open && self.torrents_denied.is_empty()
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) struct Session {
     pub(super) counted: u32,
     /// Seconds since then that parallel sessions have counted already, by [`Kind`].
     pub(super) covered: [u32; Kind::COUNT],
-    /// Families whose endpoint announces by another peer id; a bit each.
+    /// Families whose endpoint announced last by another peer id; a bit each.
     pub(super) joined: u8,
     pub(super) lacks: bool,
     /// Whether its end is still to be told.
@@ -76,6 +76,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn is_active(&self, settings: &LedgerSettings, now: u32) -> bool {
         self.seen.iter().any(|&seen| is_fresh(seen, settings.peer_ttl_secs, now))
+    }
+
+    /// Takes notice of whose peer id an endpoint announces by.
+    pub(super) fn note_peer_id(&mut self, announcer: &Announcer) {
+        match self.peer_id == announcer.peer_id {
+            true => self.joined &= !announcer.family.bit(),
+            false => self.joined |= announcer.family.bit(),
+        }
     }
 
     /// Counts from now on, as it stands.
@@ -168,7 +176,10 @@ impl Account {
     /// Finds the session of an announcer: by its peer id, or else by its key.
     ///
     /// A client may use another peer id for its other address. The key joins the two, unless the
-    /// session has an endpoint of that family itself: then it is another client with the same key.
+    /// session has an endpoint of that family itself: then it is another client with the same key. Which
+    /// of its addresses comes back first after a silence does not matter, so that sessions that ended
+    /// are joined as well; but a peer id that has an ended session of its own returns to it, unless it
+    /// has been joined to another one since.
     ///
     /// # Source
     /// BEP 7, `key`.
@@ -178,18 +189,30 @@ impl Account {
         settings: &LedgerSettings,
         now: u32,
     ) -> Option<usize> {
-        if let Some(at) = self.sessions().position(|other| other.peer_id == announcer.peer_id) {
-            return Some(at);
-        }
-        if announcer.peer_key == 0 {
-            return None;
+        let own = self.sessions().position(|session| session.peer_id == announcer.peer_id);
+        let is_active = |at: usize| self.session(at).is_active(settings, now);
+        if announcer.peer_key == 0 || own.is_some_and(is_active) {
+            return own;
         }
         let (family, bit) = (announcer.family as usize, announcer.family.bit());
-        self.sessions().position(|other| {
+        let likely = |&at: &usize| {
+            let Session { joined, counted, peer_id, .. } = *self.session(at);
+            (is_active(at), joined & bit != 0, counted, peer_id)
+        };
+        let joins = |&at: &usize| {
+            let other = self.session(at);
             other.peer_key == announcer.peer_key
-                && other.is_active(settings, now)
+                && Some(at) != own
                 && (other.seen[family] == 0 || other.joined & bit != 0)
-        })
+                && !other.is_old(settings, now)
+        };
+        let Some(other) = (0..self.len()).filter(joins).max_by_key(likely) else { return own };
+        let returns = |own: &usize| {
+            let (own, other) = (self.session(*own), self.session(other));
+            let was_joined = other.joined & bit != 0 && other.counted > own.counted;
+            !own.is_old(settings, now) && !other.is_active(settings, now) && !was_joined
+        };
+        Some(own.filter(returns).unwrap_or(other))
     }
 
     /// Whether [`Self::place`] finds a place.
@@ -324,7 +347,9 @@ impl SessionState {
             ipv6: [0; IPV6_BYTES],
             counted,
             covered: [0; Kind::COUNT],
-            joined: 0,
+            // By which peer id that endpoint announced is not remembered, so whichever comes back first
+            // is right.
+            joined: self.family.bit(),
             lacks: !self.seeds,
             open: self.open,
             family: self.family,

@@ -116,10 +116,65 @@ pub struct Delta {
     /// has looked at it.
     pub held: bool,
     /// Set where this is no announce but what somebody decided about traffic that was held: `raw` is
-    /// that traffic, and the session any of the user's in this torrent.
+    /// that traffic, and the session no client's: it names the user and the torrent alone.
     pub verdict: Option<Verdict>,
     /// By how many torrents more the user downloads now: 1, 0 or -1. It is not to be remembered.
     pub downloads: i8,
+}
+
+impl Delta {
+    /// Makes what somebody decided about traffic that was held. What is released counts for what it
+    /// is: factors that were in force when it was moved, or are now, have no say.
+    #[must_use]
+    pub fn decided(
+        torrent: TorrentId,
+        user: UserId,
+        at: Tick,
+        raw: Traffic,
+        verdict: Verdict,
+    ) -> Self {
+        let session = SessionState {
+            torrent,
+            user,
+            peer_id: PeerId([0; 20]),
+            peer_key: 0,
+            counters: Traffic::default(),
+            corrupt_bytes: 0,
+            family: Family::default(),
+            seeds: false,
+            open: false,
+            pass_counted: false,
+        };
+        let credited = match verdict {
+            Verdict::Released => raw,
+            Verdict::Denied => Traffic::default(),
+        };
+        Self { raw, credited, verdict: Some(verdict), ..Self::of_session(session, at) }
+    }
+
+    /// Makes a delta that adds nothing.
+    #[must_use]
+    pub fn of_session(session: SessionState, at: Tick) -> Self {
+        Self {
+            session,
+            at,
+            raw: Traffic::default(),
+            credited: Traffic::default(),
+            corrupt_bytes: 0,
+            left_bytes: None,
+            seeding_secs: 0,
+            leeching_secs: 0,
+            active_secs: 0,
+            spent: [Spent::default(); SPENT_MAX],
+            began: false,
+            ended: false,
+            completed: false,
+            reset: false,
+            held: false,
+            verdict: None,
+            downloads: 0,
+        }
+    }
 }
 
 /// What was decided about traffic that was held.

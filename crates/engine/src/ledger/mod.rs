@@ -266,9 +266,7 @@ impl Ledger {
                 (at, true)
             }
             Some(at) => {
-                if account.session(at).peer_id != announcer.peer_id {
-                    account.session_mut(at).joined |= announcer.family.bit();
-                }
+                account.session_mut(at).note_peer_id(&announcer);
                 (at, false)
             }
             None => {

@@ -1,12 +1,14 @@
-//! Ending silent sessions a little at a time, and taking all of them out of the ledger and back in.
+//! Ending silent sessions, all of them a little at a time, and taking all of them out of the ledger and back in.
 //!
 //! No announce waits for a sweep of the whole table. Where sessions are kept meanwhile is not known here.
 
 use alloc::vec::Vec;
 
+use skep_proto::PeerId;
+
 use super::account::Account;
 use super::table::{self, Place, SEGMENTS};
-use super::{Delta, Ledger, SPENT_MAX, SessionState, Spent, Tick, Traffic, instant};
+use super::{Delta, Family, Ledger, LedgerTally, SessionState, Tick, TorrentId, UserId, instant};
 use crate::swarm::Swept;
 
 /// Where the next step goes on.
@@ -45,17 +47,38 @@ impl Ledger {
         Swept::More
     }
 
-    /// Sweeps one account. If it goes, one that was swept before takes its place.
+    /// Takes away the endpoint of a browser whose connection is over, and ends its session if that was
+    /// the last one. Returns the end, as a sweep would have told it later.
+    ///
+    /// # Cost
+    /// One look-up, and one pass over the user's sessions in this torrent.
+    pub fn leave(
+        &mut self,
+        torrent: TorrentId,
+        user: UserId,
+        peer_id: &PeerId,
+        now: Tick,
+    ) -> Option<Delta> {
+        let now = self.latest(now);
+        let Self { settings, seed, table, tally, .. } = self;
+        let place = table.find(table::hash(seed, torrent, user), torrent, user)?;
+        let account = table.account_mut(place);
+        let at = account.sessions().position(|session| session.peer_id == *peer_id)?;
+        let session = account.session_mut(at);
+        let is_left = !session.hear(Family::Webrtc, true, settings, now);
+        (is_left && session.open).then(|| end(account, at, tally, now))
+    }
+
+    /// Sweeps one account. A session whose end is told now is forgotten in a later sweep, since the end
+    /// may have to be told again. If the account goes, one that was swept before takes its place.
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
         let Self { settings, tally, table, .. } = self;
         let account = table.account_mut(place);
         for at in (0..account.len()).rev() {
-            let session = account.session_mut(at);
+            let session = account.session(at);
             if session.open && !session.is_active(settings, now) {
-                session.open = false;
-                tally.sessions_open -= 1;
-                let downloads = account.count_downloads();
-                ends.push(Delta { downloads, ..end_of(account, at, now) });
+                ends.push(end(account, at, tally, now));
+                continue;
             }
             let session = account.session(at);
             // When room is short, counters of those who left are the first to go.
@@ -112,25 +135,12 @@ impl Ledger {
     }
 }
 
-/// What is to be remembered of a session that fell silent.
-fn end_of(account: &Account, at: usize, now: u32) -> Delta {
-    Delta {
-        session: account.state(at),
-        at: Tick(now - super::BEFORE_START_SECS),
-        raw: Traffic::default(),
-        credited: Traffic::default(),
-        corrupt_bytes: 0,
-        left_bytes: None,
-        seeding_secs: 0,
-        leeching_secs: 0,
-        active_secs: 0,
-        spent: [Spent::default(); SPENT_MAX],
-        began: false,
-        ended: true,
-        completed: false,
-        reset: false,
-        held: false,
-        verdict: None,
-        downloads: 0,
-    }
+/// Ends a session that says nothing more, and tells what is to be remembered of it.
+fn end(account: &mut Account, at: usize, tally: &mut LedgerTally, now: u32) -> Delta {
+    account.session_mut(at).open = false;
+    tally.sessions_open -= 1;
+    let downloads = account.count_downloads();
+    let session = account.state(at);
+    let at = Tick(now - super::BEFORE_START_SECS);
+    Delta { ended: true, downloads, ..Delta::of_session(session, at) }
 }

@@ -185,6 +185,84 @@ fn a_key_joins_the_peer_ids_of_one_client() {
     assert!(delta(&mut ledger, 1804, SAY.by(5).over_ipv6()).began);
 }
 
+/// What a client moved that has a peer id for each address, after a break; its other address comes
+/// first then.
+fn moved_after(mut ledger: Ledger, secs: u32) -> (Traffic, u64) {
+    let one = Say { key: 5, ..SAY };
+    let mut sums = Sums::default();
+    for (secs, up) in [(secs, 10), (secs + 1800, 30)] {
+        for say in [one.by(2).over_ipv6(), one] {
+            if let Outcome::Counted(delta) = outcome(&mut ledger, secs, say.moved(up, 0)) {
+                sums.add(&delta);
+            }
+        }
+    }
+    (sums.raw, ledger.tally().sessions)
+}
+
+#[test]
+fn a_key_joins_the_peer_ids_of_one_client_whichever_comes_back_first() {
+    let one = Say { key: 5, ..SAY };
+    let begun = || {
+        let mut ledger = ledger(LedgerSettings::default());
+        let _ = delta(&mut ledger, 0, one);
+        let _ = outcome(&mut ledger, 0, one.by(2).over_ipv6());
+        ledger
+    };
+    assert_eq!(moved_after(begun(), 9000), (traffic(30, 0), 1), "after a silence");
+
+    let mut stopped = begun();
+    let stop = one.with(AnnounceEvent::Stopped);
+    let _ = delta(&mut stopped, 100, stop);
+    let _ = delta(&mut stopped, 100, stop.by(2).over_ipv6());
+    assert_eq!(moved_after(stopped, 200), (traffic(30, 0), 1), "after a stop");
+
+    for last in [one, one.by(2).over_ipv6()] {
+        let mut before = begun();
+        let state = delta(&mut before, 100, last.moved(1, 0)).session;
+        for silent_secs in [0, 9000] {
+            let mut after = ledger(LedgerSettings::default());
+            assert!(after.restore(&state, silent_secs, Tick(0)));
+            assert_eq!(moved_after(after, 50), (traffic(29, 0), 1), "after a restart");
+        }
+    }
+}
+
+#[test]
+fn peer_ids_with_sessions_of_their_own_come_together_again() {
+    let one = Say { key: 5, ..SAY };
+    let mut ledger = ledger(LedgerSettings::default());
+    // Without the key nothing tells that the two are one.
+    let _ = delta(&mut ledger, 0, SAY);
+    let _ = delta(&mut ledger, 2000, one.by(2).over_ipv6().moved(50, 0));
+    let at = |ledger: &mut Ledger, secs, say: Say, up| match outcome(ledger, secs, say.moved(up, 0))
+    {
+        Outcome::Counted(delta) => delta.raw.uploaded_bytes,
+        _ => 0,
+    };
+    assert_eq!(at(&mut ledger, 5000, one, 70), 20, "by the session that goes on");
+    assert_eq!(at(&mut ledger, 5000, one.by(2).over_ipv6(), 70), 0);
+    // Both fall silent; what the own session of the first knows is older.
+    assert_eq!(at(&mut ledger, 20_000, one, 80), 10);
+    assert_eq!(at(&mut ledger, 20_001, one.by(2).over_ipv6(), 80), 0);
+}
+
+#[test]
+fn clients_that_share_a_key_are_told_apart_after_a_restart() {
+    let one = Say { key: 5, ..SAY };
+    let mut before = ledger(LedgerSettings::default());
+    let states = [delta(&mut before, 0, one), delta(&mut before, 0, one.by(3))];
+    let mut after = ledger(LedgerSettings::default());
+    for state in states {
+        assert!(after.restore(&state.session, 0, Tick(0)));
+    }
+    for (secs, up) in [(10, 100), (1800, 200)] {
+        let raws = [one, one.by(3)].map(|say| delta(&mut after, secs, say.moved(up, 0)).raw);
+        assert_eq!(raws, [traffic(100, 0); 2]);
+    }
+    assert!(delta(&mut after, 1900, one.by(4)).began, "a third one is nobody of them");
+}
+
 #[test]
 fn counters_that_go_back_credit_nothing() {
     let mut ledger = ledger(LedgerSettings::default());
@@ -233,8 +311,8 @@ fn more_than_a_line_carries_is_held() {
     assert_eq!((sums.raw, sums.held), (traffic(1000, 0), traffic(1001, 3)));
 }
 
-fn decided(held: Delta, raw: Traffic, credited: Traffic, verdict: Verdict) -> Delta {
-    Delta { raw, credited, held: false, verdict: Some(verdict), ..held }
+fn decided(raw: Traffic, verdict: Verdict) -> Delta {
+    Delta::decided(TORRENT, USER, Tick(200), raw, verdict)
 }
 
 #[test]
@@ -245,12 +323,49 @@ fn what_was_decided_about_held_traffic_is_added_up() {
     let held = delta(&mut ledger, 100, SAY.moved(1001, 3));
     let mut sums = Sums::default();
     sums.add(&held);
-    sums.add(&decided(held, traffic(1, 3), traffic(2, 0), Verdict::Released));
-    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    sums.add(&decided(traffic(1, 3), Verdict::Released));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(1, 3)));
     assert_eq!(sums.waiting(), traffic(1000, 0));
-    sums.add(&decided(held, traffic(1000, 0), traffic(0, 0), Verdict::Denied));
-    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(2, 0)));
+    sums.add(&decided(traffic(1000, 0), Verdict::Denied));
+    assert_eq!((sums.raw, sums.credited), (traffic(1, 3), traffic(1, 3)));
     assert_eq!((sums.held, sums.waiting()), (traffic(1001, 3), traffic(0, 0)));
+}
+
+fn leave(ledger: &mut Ledger, secs: u32) -> Option<Delta> {
+    ledger.leave(TORRENT, USER, &PeerId([1; 20]), Tick(secs))
+}
+
+#[test]
+fn a_browser_that_left_has_ended_its_session() {
+    let mut ledger = ledger(LedgerSettings::default());
+    let browser = Say { family: Family::Webrtc, ..SAY };
+    assert_eq!(delta(&mut ledger, 0, browser.moved(5, 0)).downloads, 1);
+    let end = leave(&mut ledger, 30).expect("it was open");
+    assert_eq!((end.ended, end.session.open, end.downloads), (true, false, -1));
+    assert_eq!((end.at, end.raw, end.active_secs), (Tick(30), traffic(0, 0), 0));
+    assert_eq!(leave(&mut ledger, 31), None);
+    assert_eq!((ledger.tally().sessions, ledger.tally().sessions_open), (1, 0));
+    assert_eq!(swept(&mut ledger, 10_000), [], "it was told");
+    // Its counters go on when it comes back.
+    let back = delta(&mut ledger, 10_010, browser.moved(8, 0));
+    assert_eq!((back.began, back.raw, back.downloads), (true, traffic(3, 0), 1));
+    // An end that nobody took is told by the next sweep.
+    let end = leave(&mut ledger, 10_020).expect("it was open");
+    assert_eq!((ledger.reopen(&end), ledger.tally().sessions_open), (1, 1));
+    assert_eq!(swept(&mut ledger, 10_021).len(), 1);
+}
+
+#[test]
+fn a_browser_that_left_goes_on_where_its_client_has_another_address() {
+    let mut ledger = ledger(LedgerSettings::default());
+    let _ = delta(&mut ledger, 0, SAY);
+    let browser = Say { family: Family::Webrtc, ..SAY };
+    let _ = delta(&mut ledger, 100, browser.moved(5, 0));
+    assert_eq!(leave(&mut ledger, 200), None);
+    assert_eq!(ledger.tally().sessions_open, 1);
+    // The other address is silent for too long by then.
+    let _ = delta(&mut ledger, 3000, browser.moved(6, 0));
+    assert!(leave(&mut ledger, 3601).is_some());
 }
 
 #[test]
@@ -400,7 +515,13 @@ fn old_sessions_are_forgotten_and_memory_is_given_back() {
     assert_eq!(swept(&mut ledger, 21 * 86_400).len(), 3);
     assert_eq!(ledger.tally().sessions, 3);
     assert!(delta(&mut ledger, 21 * 86_400 + 1, SAY.moved(90, 0)).raw == traffic(0, 0));
-    assert!(swept(&mut ledger, 50 * 86_400).len() == 1);
+    let ends = swept(&mut ledger, 50 * 86_400);
+    assert_eq!((ends.len(), ledger.tally().sessions_open), (1, 0));
+    // If nobody took the end, it is told again.
+    let _ = ledger.reopen(&ends[0]);
+    assert_eq!(ledger.tally().sessions_open, 1);
+    assert_eq!(swept(&mut ledger, 50 * 86_400), ends);
+    assert!(swept(&mut ledger, 50 * 86_400).is_empty());
     assert_eq!((ledger.tally().sessions, ledger.tally().accounts), (0, 0));
     assert!(ledger.heap_bytes() <= empty + 1024, "{} bytes", ledger.heap_bytes());
 }

@@ -13,7 +13,8 @@ pub use http::{FullScrape, HttpAnnounce, HttpRefusal, HttpSession};
 pub use interval::{Interval, LoadDelay, Stretch};
 pub use udp::{Sender, UdpSession, UdpStep, finish_announce};
 pub use websocket::{
-    Credential, Offered, WebsocketAnnounce, WebsocketRefusal, WebsocketSession, WebsocketSettings,
+    Credential, Offered, Owned, WebsocketAnnounce, WebsocketRefusal, WebsocketSession,
+    WebsocketSettings,
 };
 
 use alloc::boxed::Box;

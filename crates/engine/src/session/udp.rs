@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use skep_proto::http::Target;
+use skep_proto::http::{Passkey, Target};
 use skep_proto::proxy::{ProxyHeader, parse_proxy_datagram};
 use skep_proto::udp::{
     self, ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_SCRAPE, Header, InfoHashes, UrlData,
@@ -28,6 +28,8 @@ pub struct UdpSession {
     url: UrlData,
     /// Room for what a refusal says.
     reason: Reason,
+    /// Who made the last announce, where users are known.
+    member: Option<Member>,
 }
 
 /// Whom a datagram is from.
@@ -58,8 +60,6 @@ pub enum UdpStep<'d> {
         transaction_id: TransactionId,
         /// For the swarm.
         announce: Announce,
-        /// For the accounts, where users are known.
-        member: Option<Member>,
         /// Peers that fit and may be returned.
         peers: usize,
         /// Whether these are IPv4 peers, as the client itself is one.
@@ -78,7 +78,14 @@ impl UdpSession {
     /// Makes the state of a worker. `connects` bounds how often a network may connect.
     #[must_use]
     pub fn new(ids: ConnectionIds, connects: RateTable) -> Self {
-        Self { ids, connects, url: UrlData::new(), reason: Reason::default() }
+        Self { ids, connects, url: UrlData::new(), reason: Reason::default(), member: None }
+    }
+
+    /// Who made the announce that [`UdpSession::receive`] let pass last, where users are known.
+    #[inline]
+    #[must_use]
+    pub const fn member(&self) -> Option<Member> {
+        self.member
     }
 
     /// Decides about one datagram; `out` holds the reply if there is one already.
@@ -166,22 +173,27 @@ impl UdpSession {
     ) -> Result<UdpStep<'d>, Problem<'r>> {
         let Policy { answers, rules, .. } = policy;
         let read = udp::read_announce(datagram).map_err(Problem::Broken)?;
-        let mut passkey = None;
-        if rules.wants_passkey() {
-            udp::url_data(read.options, &mut self.url);
-            passkey = Target::parse(self.url.as_bytes()).passkey();
-        }
+        let passkey = match rules.wants_passkey() {
+            true => passkey(read.options, &mut self.url),
+            false => None,
+        };
         if read.announce.port == 0 && !answers.port_zero_unlisted {
             let info_hash = Some(&read.announce.info_hash);
             rules.admit_scrape(passkey, info_hash).map_err(Problem::Refused)?;
             return Err(Problem::Broken(DecodeError::InvalidPort));
         }
         let announce = answers.announce(read.announce, ip, read.claimed_ip);
-        let member = rules.admit(&announce, passkey, &mut self.reason).map_err(Problem::Refused)?;
-        policy.own_gates.admit(&announce, member.as_ref()).map_err(Problem::Refused)?;
+        // Beside the step, so that nothing is moved about for those who are nobody's members.
+        if rules.site.is_none() {
+            rules.admit_anybody(&announce).map_err(Problem::Refused)?;
+        } else {
+            let admitted = rules.admit(&announce, passkey, &mut self.reason);
+            self.member = admitted.map_err(Problem::Refused)?;
+        }
+        policy.own_gates.admit(&announce, self.member.as_ref()).map_err(Problem::Refused)?;
         let transport_max = if ip.is_ipv4() { udp::IPV4_PEERS_MAX } else { udp::IPV6_PEERS_MAX };
         let peers = answers.peers_wanted(announce.request.num_want, transport_max as u32);
-        Ok(UdpStep::Announce { transaction_id, announce, member, peers, ipv4: ip.is_ipv4() })
+        Ok(UdpStep::Announce { transaction_id, announce, peers, ipv4: ip.is_ipv4() })
     }
 }
 
@@ -208,6 +220,13 @@ impl Proxies {
 enum Problem<'r> {
     Broken(DecodeError),
     Refused(Refusal<'r>),
+}
+
+/// The passkey in the URL that an announce carries along.
+#[inline(never)]
+fn passkey<'u>(options: &[u8], url: &'u mut UrlData) -> Option<Passkey<'u>> {
+    udp::url_data(options, url);
+    Target::parse(url.as_bytes()).passkey()
 }
 
 /// Writes the header of an announce reply, whose peers stand behind it already, and returns the

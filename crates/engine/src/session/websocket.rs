@@ -15,6 +15,7 @@ use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, OfferId, Pee
 use super::Policy;
 use crate::counters::TrafficCounters;
 use crate::gate::{Reason, Refusal};
+use crate::ledger::{TorrentId, UserId};
 use crate::site::Member;
 use crate::swarm::{Announce, Announced, Connection};
 use crate::time::Tick;
@@ -118,6 +119,17 @@ pub struct WebsocketAnnounce {
     pub offers: usize,
 }
 
+/// A peer that a connection announced and did not stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owned {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// What the peer calls itself.
+    pub peer_id: PeerId,
+    /// Whose it is by the site's books, where users are known.
+    pub account: Option<(TorrentId, UserId)>,
+}
+
 /// An offer on its way: who made it, for which torrent, and how it is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Offered {
@@ -159,7 +171,7 @@ pub struct WebsocketSession {
     credential: Credential,
     connection: Connection,
     /// Sorted by info hash.
-    torrents: Vec<(InfoHash, PeerId)>,
+    torrents: Vec<Owned>,
     /// Oldest first.
     offers: Vec<(Tick, Offered)>,
     /// Messages that may still come at once.
@@ -253,7 +265,7 @@ impl WebsocketSession {
         own_gates.admit(&announce, member.as_ref()).map_err(WebsocketRefusal::Refused)?;
         let stopped = request.event == AnnounceEvent::Stopped;
         match self.place(&request.info_hash) {
-            Ok(place) if self.torrents[place].1 != request.peer_id => {
+            Ok(place) if self.torrents[place].peer_id != request.peer_id => {
                 return Err(WebsocketRefusal::SecondPeerId);
             }
             Err(_) if !stopped && self.torrents.len() >= policy.websocket.torrents_max => {
@@ -289,11 +301,12 @@ impl WebsocketSession {
     /// If the peer belongs to somebody else.
     pub fn announced(
         &mut self,
-        announce: &Announce,
+        WebsocketAnnounce { announce, member, .. }: &WebsocketAnnounce,
         announced: &Announced,
         interval_secs: u32,
     ) -> Result<(), WebsocketRefusal<'static>> {
         let AnnounceRequest { info_hash, peer_id, event, .. } = announce.request;
+        let account = member.map(|member| (member.torrent, member.user));
         if announced.peer_id_in_use {
             // It may have been this connection's before it fell silent.
             if let Ok(place) = self.place(&info_hash) {
@@ -307,8 +320,11 @@ impl WebsocketSession {
             (Ok(place), true) => {
                 self.torrents.remove(place);
             }
-            (Err(place), false) => self.torrents.insert(place, (info_hash, peer_id)),
-            _ => {}
+            (Ok(place), false) => self.torrents[place].account = account,
+            (Err(place), false) => {
+                self.torrents.insert(place, Owned { info_hash, peer_id, account });
+            }
+            (Err(_), true) => {}
         }
         Ok(())
     }
@@ -330,7 +346,8 @@ impl WebsocketSession {
     pub fn answers(&mut self, offered: &Offered, peer_id: &PeerId, now: Tick) -> bool {
         self.forget_old_offers(now);
         let place = self.offers.iter().position(|(_, waiting)| waiting == offered);
-        let owned = self.place(&offered.info_hash).is_ok_and(|at| self.torrents[at].1 == *peer_id);
+        let owned =
+            self.place(&offered.info_hash).is_ok_and(|at| self.torrents[at].peer_id == *peer_id);
         match place {
             Some(place) if owned => {
                 self.offers.remove(place);
@@ -352,7 +369,7 @@ impl WebsocketSession {
 
     /// What this connection announced and did not stop.
     #[must_use]
-    pub fn torrents(&self) -> &[(InfoHash, PeerId)] {
+    pub fn torrents(&self) -> &[Owned] {
         &self.torrents
     }
 
@@ -367,7 +384,7 @@ impl WebsocketSession {
     }
 
     fn place(&self, info_hash: &InfoHash) -> Result<usize, usize> {
-        self.torrents.binary_search_by_key(info_hash, |(known, _)| *known)
+        self.torrents.binary_search_by_key(info_hash, |owned| owned.info_hash)
     }
 }
 

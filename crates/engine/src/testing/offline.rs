@@ -88,7 +88,7 @@ impl OfflineTracker {
         let len = match step {
             UdpStep::Drop => return None,
             UdpStep::Reply(len) => len,
-            UdpStep::Announce { transaction_id, announce, peers, ipv4, .. } => {
+            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
                 let room = &mut out[ANNOUNCE_HEADER_BYTES..];
                 let announced = if ipv4 {
                     let room = &mut room[..peers * peer_addr::IPV4_BYTES];

@@ -70,15 +70,18 @@ fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     prop::collection::vec(draft, 1..80)
 }
 
-/// Turns drafts into announces: a client's counters go on from where they are.
-fn steps(drafts: &[Draft]) -> Vec<Step> {
+/// Turns drafts into announces: a client's counters go on from where they are. Clients have keys, by
+/// peer id; those that share one may be one client.
+fn steps(drafts: &[Draft], keys: [u32; 3]) -> Vec<Step> {
     let mut secs = 1000;
     let mut counters = std::collections::BTreeMap::new();
     let mut steps = Vec::new();
     for draft in drafts {
         secs += draft.wait_secs;
         let (torrent, user, peer) = draft.who;
-        let (up, down) = counters.entry(draft.who).or_insert((0u64, 0u64));
+        let key = keys[usize::from(peer)];
+        let client = if key == 0 { u32::from(peer) } else { 100 + key };
+        let (up, down) = counters.entry((torrent, user, client)).or_insert((0u64, 0u64));
         match draft.moves {
             Moves::Not => {}
             Moves::On(more, less) => {
@@ -92,7 +95,7 @@ fn steps(drafts: &[Draft]) -> Vec<Step> {
         let family = if draft.ipv6 { Family::Ipv6 } else { Family::Ipv4 };
         let Draft { left, event, .. } = *draft;
         let (up, down) = (*up, *down);
-        let heard = Heard { secs, torrent, user, peer, family, up, down, left, event };
+        let heard = Heard { secs, torrent, user, peer, key, family, up, down, left, event };
         steps.push(Step::Announce(heard));
     }
     steps
@@ -144,7 +147,7 @@ fn announce(ledger: &mut Ledger, heard: &Heard, terms: Terms<'_>) -> Outcome {
         left_bytes: heard.left,
         event: heard.event,
         num_want: NumWant::Default,
-        peer_key: PeerKey::default(),
+        peer_key: PeerKey::from_u32(heard.key),
     };
     ledger.announce(&Entry {
         torrent: TorrentId(heard.torrent),
@@ -200,10 +203,11 @@ proptest! {
     #[test]
     fn the_ledger_finds_what_the_model_works_out(
         drafts in drafts(),
+        keys in [0..3u32, 0..3u32, 0..3u32],
         settings in settings(),
         (combine, model_rules) in rules(),
     ) {
-        let steps = steps(&drafts);
+        let steps = steps(&drafts, keys);
         let budgets: Vec<_> =
             model_rules.iter().map(|rule| rule.budget.map(Budget::new)).collect();
         let rules: Vec<_> = model_rules
@@ -230,5 +234,39 @@ proptest! {
             prop_assert!(sums.active_secs <= 4 * u64::from(waited));
         }
         prop_assert!(sums.seeding_secs + sums.leeching_secs >= sums.active_secs);
+    }
+
+    #[test]
+    fn a_client_with_two_addresses_is_counted_once_whatever_it_calls_itself(
+        rounds in prop::collection::vec((0..9000u32, 0..1000u64, any::<bool>(), 0..4u8), 1..30),
+    ) {
+        let mut ledger = Ledger::new(LedgerSettings::default(), Seed::new(3));
+        let (mut sums, mut up, mut secs) = (Sums::default(), 0, 0);
+        for (wait_secs, more, ipv6_first, what) in rounds {
+            (secs, up) = (secs + wait_secs, up + more);
+            let (event, restarts) = match what {
+                0 => (AnnounceEvent::Stopped, false),
+                what => (AnnounceEvent::None, what == 1),
+            };
+            if restarts {
+                let mut after = Ledger::new(LedgerSettings::default(), Seed::new(3));
+                ledger.for_each(|state, silent_secs| {
+                    assert!(after.restore(&state, silent_secs, Tick(secs)));
+                });
+                ledger = after;
+            }
+            for ipv6 in [ipv6_first, !ipv6_first] {
+                let family = if ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+                let (peer, left) = (1 + u8::from(ipv6), Some(5));
+                let client = Heard {
+                    secs, torrent: 1, user: 1, peer, key: 9, family, up, down: 0, left, event,
+                };
+                if let Outcome::Counted(delta) = announce(&mut ledger, &client, Terms::default()) {
+                    sums.add(&delta);
+                }
+            }
+        }
+        prop_assert!(sums.raw.uploaded_bytes <= up, "{} of {up} bytes", sums.raw.uploaded_bytes);
+        prop_assert_eq!(ledger.tally().sessions, 1);
     }
 }

@@ -1,6 +1,6 @@
 //! A ledger that keeps every announce it ever heard and works everything out anew, second by second.
 //!
-//! Written from the rules alone, with none of the ledger's shortcuts. It knows no keys and no bounds.
+//! Written from the rules alone, with none of the ledger's shortcuts. It knows no bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,8 @@ pub(crate) struct Heard {
     pub(crate) torrent: u32,
     pub(crate) user: u32,
     pub(crate) peer: u8,
+    /// 0 for none.
+    pub(crate) key: u32,
     pub(crate) family: Family,
     pub(crate) up: u64,
     pub(crate) down: u64,
@@ -71,19 +73,36 @@ struct Said {
     late: bool,
 }
 
+/// One client, by all of its peer ids.
 #[derive(Debug, Default)]
 struct Client {
+    /// The peer id that it came with first.
+    peer: u8,
     said: Vec<Said>,
     open: bool,
 }
 
 #[derive(Debug, Default)]
 struct Account {
-    clients: BTreeMap<u8, Client>,
+    clients: Vec<Client>,
     seeding: BTreeSet<u32>,
     leeching: BTreeSet<u32>,
     active: BTreeSet<u32>,
     pass_counted: bool,
+}
+
+impl Account {
+    /// Takes out the client that was found, or a new one.
+    fn take(&mut self, found: Option<usize>, heard: &Heard) -> Client {
+        match found {
+            Some(at) => self.clients.swap_remove(at),
+            None => {
+                // What nobody has swept yet and means nothing any more.
+                self.clients.retain(|client| client.peer != heard.peer);
+                Client { peer: heard.peer, ..Client::default() }
+            }
+        }
+    }
 }
 
 pub(crate) struct Model {
@@ -127,6 +146,19 @@ impl Client {
         now - counted.chain(self.endpoints(ttl).into_values()).max().unwrap()
     }
 
+    /// Whether its last announce over a family came by another peer id than its first.
+    fn is_joined(&self, family: Family) -> bool {
+        let last = self.said.iter().rfind(|said| said.heard.family == family);
+        last.is_some_and(|said| said.heard.peer != self.peer)
+    }
+
+    /// Whether an announce by a peer id that it does not have may be its own, by the key.
+    fn may_say(&self, heard: &Heard, ttl: u32) -> bool {
+        let has_endpoint = self.endpoints(ttl).contains_key(&(heard.family as u8));
+        let same_key = heard.key != 0 && self.said[0].heard.key == heard.key;
+        same_key && (!has_endpoint || self.is_joined(heard.family))
+    }
+
     fn last_counted(&self) -> &Said {
         self.said.iter().rfind(|said| said.counted).unwrap()
     }
@@ -162,7 +194,7 @@ impl Model {
     fn sweep(&self, account: &mut Account, now: u32) -> usize {
         let ttl = self.settings.peer_ttl_secs;
         let mut ended = 0;
-        for client in account.clients.values_mut() {
+        for client in &mut account.clients {
             if client.open && !client.is_active(ttl, now) {
                 client.open = false;
                 ended += 1;
@@ -176,8 +208,34 @@ impl Model {
     fn forget(&self, account: &mut Account, now: u32) {
         let ttl = self.settings.peer_ttl_secs;
         let old = |client: &Client| client.silent_secs(ttl, now) > self.baseline_ttl_secs();
-        account.pass_counted &= !account.clients.values().all(old);
-        account.clients.retain(|_, client| client.open || !old(client));
+        account.pass_counted &= !account.clients.iter().all(old);
+        account.clients.retain(|client| client.open || !old(client));
+    }
+
+    /// The client that an announce is of, among those whose counters mean something.
+    fn find(&self, account: &Account, heard: &Heard) -> Option<usize> {
+        let ttl = self.settings.peer_ttl_secs;
+        let known: Vec<_> = account
+            .clients
+            .iter()
+            .enumerate()
+            .filter(|(_, client)| client.silent_secs(ttl, heard.secs) <= self.baseline_ttl_secs())
+            .collect();
+        let is_active = |client: &Client| client.is_active(ttl, heard.secs);
+        let own = known.iter().find(|(_, client)| client.peer == heard.peer);
+        let others = known
+            .iter()
+            .filter(|(_, client)| client.peer != heard.peer && client.may_say(heard, ttl));
+        let other = others.max_by_key(|(_, client)| {
+            let (active, joined) = (is_active(client), client.is_joined(heard.family));
+            (active, joined, client.last_counted().heard.secs, client.peer)
+        });
+        let (Some((own_at, own)), Some((other_at, other))) = (own, other) else {
+            return own.or(other).map(|(at, _)| *at);
+        };
+        let counted_since = other.last_counted().heard.secs > own.last_counted().heard.secs;
+        let went_over = is_active(other) || (other.is_joined(heard.family) && counted_since);
+        Some(if went_over && !is_active(own) { *other_at } else { *own_at })
     }
 
     fn announce(
@@ -189,10 +247,7 @@ impl Model {
         let LedgerSettings { peer_ttl_secs: ttl, duplicate_secs, .. } = self.settings;
         let (now, stops) = (heard.secs, heard.event == AnnounceEvent::Stopped);
         self.forget(account, now);
-        let mut client = account.clients.remove(&heard.peer).unwrap_or_default();
-        if !client.said.is_empty() && client.silent_secs(ttl, now) > self.baseline_ttl_secs() {
-            client = Client::default();
-        }
+        let mut client = account.take(self.find(account, heard), heard);
         let fresh = client.said.is_empty();
         let was_active = client.is_active(ttl, now);
         let was_open = client.open;
@@ -212,7 +267,7 @@ impl Model {
 
         let stopped = !fresh && client.endpoints(ttl).is_empty();
         let began = !was_active && !stops;
-        let alone = !account.clients.values().any(|other| other.is_active(ttl, now));
+        let alone = !account.clients.iter().any(|other| other.is_active(ttl, now));
         if began && lacks && alone {
             account.pass_counted = false;
         }
@@ -228,7 +283,7 @@ impl Model {
         let counted = news || lacks != lacked || (!recent && !stopped);
         client.said.last_mut().unwrap().counted = counted;
         client.open = if counted { open } else { was_open };
-        account.clients.insert(heard.peer, client);
+        account.clients.push(client);
         if !counted {
             return None;
         }

@@ -7,9 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use skep_engine::Tick;
-use skep_engine::ledger::{
-    Delta, SPENT_MAX, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
-};
+use skep_engine::ledger::{Delta, SessionState, Sums, TorrentId, UserId};
 use skep_engine::site::FactorId;
 use skep_proto::PeerId;
 
@@ -32,25 +30,7 @@ impl Record {
         at_unix_secs: u64,
         endpoint: Option<SocketAddr>,
     ) -> Self {
-        let delta = Delta {
-            session,
-            at: Tick::default(),
-            raw: Traffic::default(),
-            credited: Traffic::default(),
-            left_bytes: None,
-            seeding_secs: 0,
-            leeching_secs: 0,
-            active_secs: 0,
-            spent: [Spent::default(); SPENT_MAX],
-            began: false,
-            ended: false,
-            completed: false,
-            reset: false,
-            held: false,
-            corrupt_bytes: 0,
-            verdict: None,
-            downloads: 0,
-        };
+        let delta = Delta::of_session(session, Tick::default());
         Self { at_unix_secs, endpoint, delta }
     }
 }

@@ -19,6 +19,9 @@ pub enum DriverError {
     /// It refuses what it was asked to write, and would refuse it again.
     #[error("the storage refuses: {0}")]
     Refused(String),
+    /// What is to be changed is in a table of the site's own, which the site changes.
+    #[error("{0}")]
+    NotOurs(String),
     /// What it holds cannot be read.
     #[error("the storage is damaged: {0}")]
     Damaged(String),

@@ -54,14 +54,14 @@ pub trait Driver: Send + Sync + 'static {
     /// [`DriverError`] if it cannot be opened.
     fn status(&self, settings: &DriverSettings) -> Result<Status, DriverError> {
         self.open(&DriverSettings { migrate: false, ..settings.clone() })?.ping()?;
-        Ok(Status { place: without_password(&settings.url), ..Status::default() })
+        Ok(Status { place: without_secrets(&settings.url), ..Status::default() })
     }
 }
 
 /// What somebody who looks at a storage wants to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Where it is, without password.
+    /// Where it is, without anything secret.
     pub place: String,
     /// The version of its tables; 0 if there are none.
     pub schema_found: u32,
@@ -71,15 +71,17 @@ pub struct Status {
     pub applied: Vec<(u64, u64)>,
 }
 
-/// A URL as it may be shown.
+/// Scheme and host of a URL, which may be shown: all else of it may be secret.
 #[must_use]
-pub fn without_password(url: &str) -> String {
-    let begin = url.find("://").map_or(0, |at| at + 3);
-    let authority = url[begin..].split(['/', '?', '#']).next().unwrap_or_default();
-    let Some(at) = authority.rfind('@') else { return url.to_owned() };
-    let (scheme, host) = (&url[..begin], &url[begin + at..]);
-    match authority[..at].split_once(':') {
-        Some((user, _)) => format!("{scheme}{user}:***{host}"),
+pub fn without_secrets(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}")
+        }
+        // Settings of some kind, and no path.
+        None if url.contains(['@', '=']) => "(not shown)".to_owned(),
         None => url.to_owned(),
     }
 }
@@ -156,18 +158,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn of_a_url_nothing_is_shown_but_its_host() {
         for (url, shown) in [
-            ("postgres://skep:s3cret@db:5432/site", "postgres://skep:***@db:5432/site"),
-            ("mysql://skep:s:3@c/ret@db/site", "mysql://skep:***@c/ret@db/site"),
-            ("mysql://skep:s@3cret@db/site", "mysql://skep:***@db/site"),
-            ("mysql://skep:@db", "mysql://skep:***@db"),
-            ("postgres://skep@db/site", "postgres://skep@db/site"),
-            ("postgres://db/site?a=b@c", "postgres://db/site?a=b@c"),
+            ("postgres://skep:s3cret@db:5432/site", "postgres://db:5432"),
+            ("mysql://skep:s@3cret@db/site", "mysql://db"),
+            ("mysql://skep:@db", "mysql://db"),
+            ("https://TOKEN@site.example/a/path?key=TOKEN", "https://site.example"),
+            ("https://[2001:db8::1]:8443?key=a@b", "https://[2001:db8::1]:8443"),
+            ("https://site.example/hooks/a@b", "https://site.example"),
+            ("host=db password=s3cret", "(not shown)"),
+            ("skep:s3cret@tcp(db)/site", "(not shown)"),
             ("/srv/skep.db", "/srv/skep.db"),
             ("", ""),
         ] {
-            assert_eq!(without_password(url), shown);
+            assert_eq!(without_secrets(url), shown);
         }
     }
 }

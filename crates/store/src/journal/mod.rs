@@ -193,7 +193,8 @@ impl Journal {
     }
 
     /// Takes a record like [`Journal::append`], but also while the disk takes nothing or the journal
-    /// is full, as long as the queue has room: for records that must not be refused lightly.
+    /// is full, and into the last quarter of the queue, which is kept for that: for records that must
+    /// not be refused lightly.
     ///
     /// # Errors
     /// [`AppendError`]; the record was not taken then and never comes.
@@ -201,7 +202,7 @@ impl Journal {
         self.shared.append(record, IfFailing::Queue)
     }
 
-    /// Whether the disk takes nothing, or the journal is full, or its queue is nearly.
+    /// Whether the disk takes nothing, or the journal is full, or its queue half full.
     ///
     /// # Cost
     /// Takes no lock.

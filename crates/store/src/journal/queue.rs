@@ -374,7 +374,9 @@ impl State {
         if self.closing {
             return Err(AppendError::Closed);
         }
+        let mut queue_bytes_max = self.limits.queue_bytes_max;
         if if_failing == IfFailing::Refuse {
+            queue_bytes_max = queue_bytes_max / 4 * 3;
             if let Some(kind) = self.failing {
                 return Err(AppendError::Disk { kind });
             }
@@ -383,7 +385,7 @@ impl State {
             }
         }
         let bytes = LENGTH_BYTES + record.len();
-        if self.queued_bytes + bytes > self.limits.queue_bytes_max {
+        if self.queued_bytes + bytes > queue_bytes_max {
             return Err(AppendError::QueueFull);
         }
         if !self.queue.back().is_some_and(|batch| batch.has_room(record.len())) {
@@ -409,7 +411,7 @@ impl State {
 
     /// Whether nothing is taken or will be soon.
     fn is_short(&self) -> bool {
-        let queue_bytes_short = self.limits.queue_bytes_max / 4 * 3;
+        let queue_bytes_short = self.limits.queue_bytes_max / 2;
         self.failing.is_some() || self.queued_bytes > queue_bytes_short || self.is_full()
     }
 

@@ -37,7 +37,7 @@ pub(super) fn refuse_of_site(sources: &Sources, changes: &[Change]) -> Result<()
         };
         if source.of_site {
             let text = format!("the table {} is the site's own and is changed there", source.name);
-            return Err(DriverError::Refused(text));
+            return Err(DriverError::NotOurs(text));
         }
     }
     Ok(())
@@ -292,5 +292,41 @@ pub(super) async fn forget<S: Server>(server: &mut S, before_unix_secs: u64) -> 
         let users = users.join(", ");
         let sql = format!("DELETE FROM skep_sessions WHERE user_id IN ({users}) AND seen_at < ?");
         gone += server.run(&sql, &[before]).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_engine::site::{Group, Torrent, User, UserId};
+
+    use super::super::records::SESSIONS;
+    use super::super::tables::Source;
+    use super::*;
+
+    fn source(table: Table, of_site: bool) -> Source {
+        let (name, empty) = (table.name.to_owned(), String::new);
+        let (select, quoted, id) = (empty(), empty(), empty());
+        Source { table, name, of_site, select, quoted, id, sums: Vec::new() }
+    }
+
+    #[test]
+    fn records_of_the_sites_own_tables_are_not_ours_to_change() {
+        let sources = Sources {
+            groups: source(GROUPS, false),
+            users: Source { name: "members".into(), ..source(USERS, true) },
+            torrents: source(TORRENTS, false),
+            factors: source(FACTORS, false),
+            clients: source(CLIENTS, false),
+            bans: source(BANS, false),
+            sessions: source(SESSIONS, false),
+        };
+        let torrent = Change::PutTorrent(Torrent::default());
+        let ours = [torrent.clone(), Change::PutGroup(Group::default())];
+        assert!(refuse_of_site(&sources, &ours).is_ok());
+        for theirs in [Change::PutUser(User::default()), Change::RemoveUser(UserId(1))] {
+            let error = refuse_of_site(&sources, &[torrent.clone(), theirs]).unwrap_err();
+            let expected = "the table members is the site's own and is changed there";
+            assert!(matches!(&error, DriverError::NotOurs(text) if text == expected), "{error:?}");
+        }
     }
 }

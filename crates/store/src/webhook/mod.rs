@@ -15,7 +15,7 @@ use skep_engine::site::Change;
 use self::post::Receiver;
 use crate::driver::schema::Migration;
 use crate::driver::{
-    Batch, Conn, Driver, DriverError, DriverSettings, Record, Status, Totals, without_password,
+    Batch, Conn, Driver, DriverError, DriverSettings, Record, Status, Totals, without_secrets,
 };
 use crate::sqlite::Sqlite;
 
@@ -65,7 +65,7 @@ impl Driver for Webhook {
 
     fn status(&self, settings: &DriverSettings) -> Result<Status, DriverError> {
         let status = Sqlite.status(&of_file(settings))?;
-        let place = format!("{}, {}", without_password(&settings.url), status.place);
+        let place = format!("{}, {}", without_secrets(&settings.url), status.place);
         Ok(Status { place, ..status })
     }
 }

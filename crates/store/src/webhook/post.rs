@@ -1,16 +1,19 @@
 //! The site's URL, and how a batch gets there.
 //!
-//! What is sent is not known here. No text made here holds the password of the URL.
+//! What is sent is not known here. No text made here holds anything of the URL but its host.
 
 use std::time::Duration;
 
 use ureq::Agent;
 use ureq::http::{HeaderValue, StatusCode, Uri};
 
-use crate::driver::{DriverError, without_password};
+use crate::driver::{DriverError, without_secrets};
 
 /// Longest part of an answer that is repeated in an error.
 const TOLD_BYTES_MAX: u64 = 200;
+
+/// Shortest part of the URL that is looked for in such an answer.
+const SECRET_BYTES_MIN: usize = 6;
 
 /// Whoever hears of deltas.
 pub(super) struct Receiver {
@@ -20,6 +23,8 @@ pub(super) struct Receiver {
     authorization: Option<HeaderValue>,
     /// For errors.
     shown: String,
+    /// What a site may repeat of the URL and is not to be told any further, the longest first.
+    secrets: Vec<String>,
 }
 
 impl Receiver {
@@ -57,8 +62,13 @@ impl Receiver {
             .user_agent(concat!("skep/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let shown = without_password(&uri.to_string());
-        Ok(Self { agent, uri, authorization, shown })
+        let (shown, secrets) = (without_secrets(url), secrets(user, &uri));
+        Ok(Self { agent, uri, authorization, shown, secrets })
+    }
+
+    /// A text of somebody else, without what is secret of the URL.
+    fn hidden(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// Sends lines under a key, and returns when they were taken.
@@ -71,9 +81,10 @@ impl Receiver {
         if let Some(value) = &self.authorization {
             request = request.header("Authorization", value);
         }
-        let mut response = request
-            .send(lines)
-            .map_err(|error| DriverError::Unavailable(format!("{}: {error}", self.shown)))?;
+        let mut response = request.send(lines).map_err(|error| {
+            let told = self.hidden(&error.to_string());
+            DriverError::Unavailable(format!("{}: {told}", self.shown))
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -82,7 +93,7 @@ impl Receiver {
         let body = body.lossy_utf8(true).read_to_string().unwrap_or_default();
         let body: String =
             body.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-        let said = format!("{} answered {status}: {}", self.shown, body.trim());
+        let said = format!("{} answered {status}: {}", self.shown, self.hidden(body.trim()));
         Err(match status {
             // What is sent is at fault: another piece of it may pass.
             StatusCode::BAD_REQUEST
@@ -99,6 +110,20 @@ impl Receiver {
             _ => DriverError::Settings(said),
         })
     }
+}
+
+/// Parts of a URL that may be secret, as they stand there and unescaped; short ones are words that
+/// say nothing.
+fn secrets(user: Option<&str>, uri: &Uri) -> Vec<String> {
+    let all = uri.path_and_query().map_or("", |all| all.as_str());
+    let names = user.unwrap_or_default().split(':');
+    let parts = all.split(['/', '?', '&', '=']).chain([all, uri.path()]).chain(names);
+    let plain = |part: &str| String::from_utf8(unescaped(part)?).ok();
+    let both = parts.flat_map(|part| [Some(part.to_owned()), plain(part)]);
+    let mut secrets: Vec<_> =
+        both.flatten().filter(|part| part.len() >= SECRET_BYTES_MIN).collect();
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
 }
 
 /// The header for `name:password`, or for a token alone.

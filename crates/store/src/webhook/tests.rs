@@ -310,6 +310,36 @@ fn what_is_the_fault_of_the_lines_is_refused_and_what_is_not_is_told() {
 }
 
 #[test]
+fn nothing_of_the_url_but_its_host_is_shown_even_if_the_site_repeats_it() {
+    let bench = Bench::new();
+    let address = bench.site.address;
+    let url = format!("http://t0ken-1:p%40ss-2@{address}/hooks/s3cret-3?key=s3cret-4");
+    let settings = DriverSettings {
+        url: url.clone(),
+        data_dir: bench.folder.path().into(),
+        migrate: true,
+        ..Default::default()
+    };
+    let conn = Webhook::new().open(&settings).unwrap();
+    let mut told = vec![Webhook::new().status(&settings).unwrap().place];
+    for answer in [
+        "404 Not Found\r\nContent-Length: 40\r\n\r\nCannot POST /hooks/s3cret-3?key=s3cret-4",
+        "403 Forbidden\r\nContent-Length: 24\r\n\r\ns3cret-3 t0ken-1:p@ss-2 ",
+        "nonsense s3cret-3\r\n\r\n",
+    ] {
+        bench.site.answer(answer);
+        told.push(conn.apply(&batch(0, &[record(1)])).unwrap_err().to_string());
+        assert_eq!(bench.site.hear().line, "POST /hooks/s3cret-3?key=s3cret-4 HTTP/1.1");
+    }
+    for told in told {
+        assert!(told.contains(&address.to_string()), "{told}");
+        for secret in ["s3cret", "t0ken", "p@ss", "p%40ss", "/hooks"] {
+            assert!(!told.contains(secret), "{secret} is in {told}");
+        }
+    }
+}
+
+#[test]
 fn password_of_the_url_is_sent_and_never_shown() {
     let bench = Bench::new();
     let address = bench.site.address;

@@ -10,9 +10,12 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use skep_engine::Tick;
+use skep_engine::ledger::{TorrentId, Traffic, UserId, Verdict};
 use skep_store::driver::{Conn, DriverError};
 use skep_store::{Journal, JournalSettings, OpenError, ReadError};
 
+use super::decisions::{DecisionError, Decisions};
 use super::writer::Writer;
 use super::{DeltaSink, JournalSink, Remembered, Restored, Status, restore};
 use crate::runtime::clock::Clock;
@@ -101,6 +104,7 @@ pub struct Accounts {
     conn: Arc<dyn Conn>,
     status: Arc<Status>,
     sink: Arc<JournalSink>,
+    decisions: Decisions,
     skip_until: Arc<AtomicU64>,
     ending: Shutdown,
     settings: AccountsSettings,
@@ -133,11 +137,14 @@ impl Accounts {
         status.counts().applied.store(position, Ordering::Relaxed);
         let durable = settings.durable_events;
         let sink = JournalSink::new(journal.clone(), status.clone(), clock.clone(), durable);
+        let sink = Arc::new(sink);
+        let decisions = Decisions::new(conn.clone(), sink.clone(), status.clone());
         Ok(Self {
             journal,
             conn,
             status,
-            sink: Arc::new(sink),
+            sink,
+            decisions,
             skip_until: Arc::new(AtomicU64::new(settings.skip_until)),
             ending: Shutdown::default(),
             settings,
@@ -184,6 +191,23 @@ impl Accounts {
     #[must_use]
     pub fn sink(&self) -> Arc<dyn DeltaSink> {
         self.sink.clone()
+    }
+
+    /// Decides about all traffic of a user in a torrent that was held, as far as the storage knows of
+    /// it, and returns how much that was. What was decided is on the disk then, and counts once.
+    ///
+    /// # Cost
+    /// Waits for the storage and for the disk, some seconds each at the most.
+    /// # Errors
+    /// [`DecisionError`]
+    pub fn decide(
+        &self,
+        torrent: TorrentId,
+        user: UserId,
+        verdict: Verdict,
+        now: Tick,
+    ) -> Result<Traffic, DecisionError> {
+        self.decisions.decide((torrent, user), verdict, now)
     }
 
     /// How accounts fare.

@@ -2,6 +2,7 @@
 //!
 //! How an announce is counted is known to the engine's ledger, how records are kept to the store.
 
+mod decisions;
 mod keeping;
 mod late;
 mod open;
@@ -22,6 +23,7 @@ use skep_engine::ledger::{Delta, LedgerSettings};
 
 use crate::site::Site;
 
+pub use self::decisions::DecisionError;
 pub use self::keeping::{Accounts, AccountsError, AccountsSettings};
 pub(crate) use self::late::LateDatagram;
 pub use self::late::{Late, LateThread};
@@ -57,9 +59,7 @@ pub trait DeltaSink: Send + Sync {
     /// No system call but to wake a writer that sleeps, and no waiting.
     fn take(&self, delta: &Delta, endpoint: Option<SocketAddr>) -> Option<u64>;
 
-    /// Whether there is hardly room for deltas. Then only ends of sessions and of downloads are to be
-    /// entered in the ledger, and other announces answered without: the next one that is entered
-    /// carries their bytes. Sweeps of sessions wait, too.
+    /// Whether there is hardly room for deltas. Sweeps of sessions wait then.
     fn is_short(&self) -> bool {
         false
     }

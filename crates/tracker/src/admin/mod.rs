@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 pub use self::api::{Bounds, Tokens, description, fresh_token};
 use self::progress::Progressing;
+use crate::accounts::Accounts;
 use crate::frontend::http::AcceptTrouble;
 use crate::pages::Site;
 use crate::reload::Reloader;
@@ -58,6 +59,8 @@ pub struct AdminState {
     pub site: Site,
     /// The site's records.
     pub books: Arc<Books>,
+    /// The accounts, where they are kept.
+    pub accounts: Option<Arc<Accounts>>,
     /// The swarms.
     pub store: Arc<dyn PeerStore>,
     /// Reads configuration and lists again.

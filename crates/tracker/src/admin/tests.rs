@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use skep_engine::Seed;
 use skep_engine::counters::WorkerCounters;
 use skep_engine::swarm::SwarmSettings;
-use skep_store::driver::Conn;
 use skep_store::driver::testing::{Failing, Memory};
+use skep_store::driver::{Conn, DriverError};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -17,7 +17,7 @@ use crate::config::{Config, Mode, Sources};
 use crate::policy;
 use crate::reload::Affected;
 use crate::shards::MemoryStore;
-use crate::site::Site as Members;
+use crate::site::{ChangeError, Site as Members};
 
 /// How long a test waits before it calls a missing answer a failure.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -110,6 +110,7 @@ fn state(
         metrics,
         site,
         books: Arc::new(Books::new(members, conn)),
+        accounts: None,
         store,
         reloader: Arc::new(Reloader::new(loaded, None, affected)),
         traces: Arc::default(),
@@ -184,6 +185,14 @@ fn kept_connection_serves_several_requests() {
         }
     }
     running.stop();
+}
+
+#[test]
+fn change_of_a_table_of_the_site_is_a_conflict_that_names_it() {
+    let detail = "the table members is the site's own and is changed there";
+    let error = ChangeError::from(DriverError::NotOurs(detail.into()));
+    let problem = problem::Problem::from(error);
+    assert_eq!((problem.status.as_u16(), &*problem.detail), (409, detail));
 }
 
 #[test]

@@ -334,7 +334,10 @@ pub const OPTIONS: &[OptionRow] = &[
         &[
             "Tokens of the API under listen.admin, each as name:scope+scope:hash; skep token makes them.",
             "Scopes are read, write, bans, reload, trace and users:passkeys.",
-            "Empty: no token is asked for, and only programs on this host may use the API.",
+            "Empty: no token is asked for, only programs on this host may use the API, and passkeys are \
+             shown to nobody.",
+            "Give tokens where a proxy leads to listen.admin: one that adds no header to requests of \
+             strangers cannot be told from a program on this host.",
         ],
     ),
     row(

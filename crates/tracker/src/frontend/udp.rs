@@ -184,10 +184,10 @@ impl Jobs {
         let reply_bytes = match session.receive(policy, counters, now, sender, datagram, reply) {
             UdpStep::Drop => 0,
             UdpStep::Reply(bytes) => bytes,
-            UdpStep::Announce { transaction_id, announce, member, peers, ipv4 } => {
-                if member.is_some() {
+            UdpStep::Announce { transaction_id, announce, peers, ipv4 } => {
+                if policy.rules.wants_passkey() {
                     self.members.resize(self.requests.len(), None);
-                    self.members.push(member);
+                    self.members.push(session.member());
                 }
                 self.requests.push(Request::Announce(announce));
                 self.origins.push(Origin::Announce {

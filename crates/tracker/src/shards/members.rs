@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 
 use skep_engine::gate::Refusal;
 use skep_engine::ledger::{
-    Delta, Entry, Family, Ledger, LedgerTally, Outcome, SessionState, Standing, Terms,
+    Delta, Entry, Family, Ledger, LedgerTally, Outcome, SessionState, Standing, Terms, TorrentId,
+    UserId,
 };
 use skep_engine::site::Member;
 use skep_engine::swarm::{Announce, Announced, LeftOut, Moment, PeerRoom, Shard, Swept};
 use skep_engine::{Seed, Tick};
-use skep_proto::{AnnounceEvent, AnnounceRequest};
+use skep_proto::{AnnounceEvent, AnnounceRequest, PeerId};
 
 use super::Answer;
 use crate::accounts::{Ledgers, Slots};
@@ -130,7 +131,8 @@ impl Kept {
         members.enter(keeping, moment.now, asked, &standing, announced)
     }
 
-    /// Ends silent sessions and tells so, for a step.
+    /// Ends silent sessions and tells so, for a step. Waits for another time if there is hardly room for
+    /// that: the last of it is for ends that clients tell, who do so once.
     pub(super) fn sweep(
         &mut self,
         keeping: &Keeping,
@@ -141,15 +143,29 @@ impl Kept {
         let Some(members) = &mut self.members else {
             return Swept::Done;
         };
+        if keeping.ledgers.sink.is_short() {
+            return Swept::Done;
+        }
         ends.clear();
         let swept = members.ledger.sweep(now, budget, ends);
         for delta in ends {
-            keeping.slots.note(delta.session.user, delta.downloads);
-            if keeping.ledgers.sink.take(delta, None).is_none() {
-                keeping.slots.note(delta.session.user, members.ledger.reopen(delta));
-            }
+            members.tell_end(keeping, delta);
         }
         swept
+    }
+
+    /// Ends the session of a browser whose connection is over, and tells so.
+    pub(super) fn leave(
+        &mut self,
+        keeping: &Keeping,
+        now: Tick,
+        (torrent, user): (TorrentId, UserId),
+        peer_id: &PeerId,
+    ) {
+        let Some(members) = &mut self.members else { return };
+        if let Some(end) = members.ledger.leave(torrent, user, peer_id, now) {
+            members.tell_end(keeping, &end);
+        }
     }
 
     pub(super) fn restore(
@@ -181,6 +197,14 @@ impl Kept {
 }
 
 impl Members {
+    /// Hands on the end of a session. One that is not taken is told again by the next sweep.
+    fn tell_end(&mut self, keeping: &Keeping, end: &Delta) {
+        keeping.slots.note(end.session.user, end.downloads);
+        if keeping.ledgers.sink.take(end, None).is_none() {
+            keeping.slots.note(end.session.user, self.ledger.reopen(end));
+        }
+    }
+
     /// Enters an announce that nothing speaks against, and hands on what it counts for.
     fn enter(
         &mut self,
@@ -193,10 +217,10 @@ impl Members {
         let Keeping { ledgers, slots } = keeping;
         let (user, taken) = (asked.member.user, i8::from(standing.begins_download));
         let Asked { member, .. } = asked;
-        let counted = ledgers.site.with_terms(member, now, |terms| {
-            let outcome = self.ledger.announce(&asked.entry(now, terms));
-            let Outcome::Counted(delta) = outcome else {
-                return Err(outcome == Outcome::Duplicate);
+        let (wanted, position) = ledgers.site.with_terms(member, now, |terms| {
+            let Outcome::Counted(delta) = self.ledger.announce(&asked.entry(now, terms)) else {
+                slots.note(user, -taken);
+                return (false, None);
             };
             slots.note(user, delta.downloads - taken);
             let position = ledgers.sink.take(&delta, asked.endpoint());
@@ -204,31 +228,27 @@ impl Members {
                 // Counters are cumulative: what is not written down now will be with the next one.
                 slots.note(user, self.ledger.undo(&delta, &terms));
             }
-            Ok((ledgers.sink.wants_durable(&delta), position))
+            (ledgers.sink.wants_durable(&delta), position)
         });
-        match (counted, self.promised) {
-            (Ok((false, _)), _) => Answer::Announced(announced),
-            (Ok((true, None)), _) => Answer::Refused(Refusal::NotRecorded),
-            (Ok((true, Some(position))), _) => {
-                self.promised = Some(position);
-                Answer::Promised(announced, position)
-            }
-            // Sent anew, because the reply that waits has not gone out, or was lost.
-            (Err(true), Some(position)) if is_event(asked) => {
-                slots.note(user, -taken);
-                Answer::Promised(announced, position)
-            }
-            (Err(_), _) => {
-                slots.note(user, -taken);
-                Answer::Announced(announced)
-            }
+        if wanted && position.is_none() {
+            return Answer::Refused(Refusal::NotRecorded);
+        }
+        if wanted {
+            self.promised = position;
+        }
+        // An event may be one sent anew, because its reply waits or was lost: whatever it changes now,
+        // what it changed before is to be on the disk.
+        match self.promised.filter(|_| wanted || is_event(asked)) {
+            Some(promised) => Answer::Promised(announced, position.unwrap_or(0).max(promised)),
+            None => Answer::Announced(announced),
         }
     }
 }
 
 /// Whether an announce says more than that a client is still there.
 const fn is_event(asked: &Asked<'_>) -> bool {
-    matches!(asked.announce.request.event, AnnounceEvent::Stopped | AnnounceEvent::Completed)
+    use AnnounceEvent::{Completed, Started, Stopped};
+    matches!(asked.announce.request.event, Started | Completed | Stopped)
 }
 
 /// Takes a peer out of the swarm at the endpoint that its session has left: a session has one of each

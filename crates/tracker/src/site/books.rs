@@ -107,9 +107,13 @@ impl Books {
     ) -> Result<T, E> {
         let mut order = self.one_at_a_time.lock();
         self.make_sure(&mut order).map_err(ChangeError::from)?;
-        order.changes += 1;
         let (changes, said) = decide(&self.site)?;
-        if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty())
+        if changes.is_empty() {
+            return Ok(said);
+        }
+        // Even one that fails: the storage may have taken it all the same.
+        order.changes += 1;
+        if let Some(conn) = &self.conn
             && let Err(error) = conn.change(&changes)
         {
             if error.is_transient() {
@@ -221,5 +225,108 @@ fn makes(change: &Change, found: &Change) -> bool {
             *factor == Factor { budget_bytes, ..found.clone() }
         }
         _ => change == found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use skep_engine::Seed;
+    use skep_engine::ledger::Sums;
+    use skep_engine::site::{Client, Group, GroupId};
+    use skep_engine::swarm::SwarmSettings;
+    use skep_store::driver::testing::Memory;
+    use skep_store::driver::{Batch, Record, Totals};
+
+    use super::*;
+    use crate::runtime::clock::Clock;
+    use crate::shards::MemoryStore;
+    use crate::site::Poll;
+
+    /// What the API does.
+    type Decision = fn() -> Result<Vec<Change>, ChangeError>;
+
+    /// A storage; whenever somebody looks at it, the API makes a change, if it need not wait.
+    #[derive(Default)]
+    struct Busy {
+        memory: Memory,
+        books: OnceLock<Arc<Books>>,
+        decision: OnceLock<Decision>,
+    }
+
+    impl Conn for Busy {
+        fn load(&self, take: &mut dyn FnMut(Change)) -> Result<(), DriverError> {
+            self.memory.load(take)?;
+            let books = self.books.get().unwrap();
+            if !books.one_at_a_time.is_locked() {
+                let decision = self.decision.get().unwrap();
+                let _ = books.change_by(|_| Ok::<_, ChangeError>((decision()?, ())));
+            }
+            Ok(())
+        }
+
+        fn load_sessions(
+            &self,
+            _: u64,
+            _: u64,
+            _: &mut dyn FnMut(Record),
+        ) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        fn applied(&self, journal: u64) -> Result<Option<u64>, DriverError> {
+            self.memory.applied(journal)
+        }
+
+        fn apply(&self, batch: &Batch) -> Result<(), DriverError> {
+            self.memory.apply(batch)
+        }
+
+        fn change(&self, changes: &[Change]) -> Result<(), DriverError> {
+            self.memory.change(changes)
+        }
+
+        fn totals(&self, of: Totals) -> Result<Sums, DriverError> {
+            self.memory.totals(of)
+        }
+
+        fn ping(&self) -> Result<(), DriverError> {
+            self.memory.ping()
+        }
+    }
+
+    /// Looks so often at a storage that others filled and that the API changes meanwhile by what is
+    /// decided; returns after which looks what the others did is in force.
+    fn looks(count: usize, decision: Decision) -> Vec<bool> {
+        let seed = Seed::new(1);
+        let busy = Arc::new(Busy::default());
+        let clock = Clock::start();
+        let site = Arc::new(Site::new(&seed, &clock));
+        let books = Arc::new(Books::new(site, Some(busy.clone())));
+        assert!(busy.books.set(books.clone()).is_ok() && busy.decision.set(decision).is_ok());
+        let store = Arc::new(MemoryStore::new(&SwarmSettings::default(), seed));
+        let mut poll = Poll::new(books.clone(), store, None, clock);
+        let group = Group { id: GroupId(7), ..Group::default() };
+        busy.memory.change(&[Change::PutGroup(group)]).unwrap();
+        let look = |_| {
+            poll.look();
+            books.site().group(GroupId(7)).is_some()
+        };
+        (0..count).map(look).collect()
+    }
+
+    #[test]
+    fn a_look_that_was_overtaken_three_times_makes_changes_wait() {
+        let found = looks(4, || {
+            Ok(vec![Change::PutClient(Client { prefix: "-XX".into(), allowed: false })])
+        });
+        assert_eq!(found, [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_changes_nothing_overtakes_no_look() {
+        assert_eq!(looks(1, || Err(ChangeError::Conflict("no".into()))), [true]);
+        assert_eq!(looks(1, || Ok(Vec::new())), [true]);
     }
 }

@@ -3,8 +3,8 @@
 //! What factors make of traffic is known to the ledger.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -34,6 +34,8 @@ pub(super) struct FactorBook {
     parts: Box<[Aligned<RwLock<FactorTable>>]>,
     /// Whether parts have to be looked at.
     seen: Aligned<Seen>,
+    /// What the configuration says for everybody: no record, so that nobody changes or removes it.
+    standing: OnceLock<Clause>,
 }
 
 /// Read by every announce and written with changes only.
@@ -62,7 +64,15 @@ impl FactorBook {
             broad: ArcSwap::from_pointee(table()),
             parts: (0..PARTS).map(|_| Aligned(RwLock::new(table()))).collect(),
             seen: Aligned(Seen::default()),
+            standing: OnceLock::new(),
         }
+    }
+
+    /// Says what the configuration says for everybody; the first time counts.
+    pub(super) fn set_standing(&self, upload: Permille, download: Permille) {
+        // No record has the number 0.
+        let factor = Factor { id: FactorId(0), upload, download, ..Factor::default() };
+        self.standing.get_or_init(|| Clause::new(&factor, Tick(0), Tick(u32::MAX), None));
     }
 
     pub(super) fn get(&self, id: FactorId) -> Option<Factor> {
@@ -147,13 +157,15 @@ impl FactorBook {
         let narrow = self.seen.0.narrow.load(Ordering::Relaxed) > 0;
         let plain = (Permille::ONE, Permille::ONE);
         let own = [member.of_user, member.of_group, member.of_torrent];
-        if !narrow && broad.is_empty() && own == [plain; 3] {
+        let standing = self.standing.get();
+        if !narrow && broad.is_empty() && standing.is_none() && own == [plain; 3] {
             return use_(Terms { rules: &[], combine });
         }
         let mut heard = Heard::default();
         heard.collect(member, now, |target, visit| {
             if is_broad(target) {
-                broad.get(target).iter().for_each(visit);
+                let standing = standing.filter(|_| target == Target::Site);
+                standing.into_iter().chain(broad.get(target)).for_each(visit);
             } else if narrow {
                 self.part(target).read().get(target).iter().for_each(visit);
             }

@@ -119,6 +119,12 @@ impl Site {
         self.factors.set_combine(combine);
     }
 
+    /// Says what a byte counts for besides all that the site says, for everybody and until the process
+    /// ends. The first time counts. It is no record: nobody finds, changes or removes it.
+    pub fn set_standing(&self, upload: Permille, download: Permille) {
+        self.factors.set_standing(upload, download);
+    }
+
     /// What traffic of a member is worth around now, for as long as `use_` needs it.
     ///
     /// The rules stand in the order of [`Combine::First`]: those for the user in this torrent, for the

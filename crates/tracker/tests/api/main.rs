@@ -35,7 +35,8 @@ impl Tracker {
         let file = folder.path().join("skep.toml");
         fs::write(&file, text).unwrap();
         let own = ["--mode=private", "--listen.port=0", "--listen.admin=127.0.0.1:0"];
-        let config = [OsString::from("--config"), file.into()];
+        let data = format!("--storage.data_dir={}", folder.path().display());
+        let config = [OsString::from("--config"), file.into(), data.into()];
         let arguments = own.iter().map(OsString::from).chain(config);
         let Meant::Serve(sources) = cli::parse(arguments, &[]).unwrap() else {
             panic!("not the command to serve")

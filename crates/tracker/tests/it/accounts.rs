@@ -35,6 +35,7 @@ pub(crate) struct Collector {
 struct State {
     deltas: Vec<(Delta, Option<SocketAddr>)>,
     is_full: bool,
+    is_short: bool,
     durable: bool,
     /// Whether the disk takes nothing, and whether those who wait for it give up.
     hangs: bool,
@@ -51,6 +52,11 @@ impl Collector {
     /// Takes nothing any more, or again.
     pub(crate) fn fill(&self, is_full: bool) {
         self.state.lock().is_full = is_full;
+    }
+
+    /// Says that there is hardly room, or that there is.
+    pub(crate) fn shorten(&self, is_short: bool) {
+        self.state.lock().is_short = is_short;
     }
 
     /// Lets replies to ends and completions wait for the disk.
@@ -84,6 +90,10 @@ impl DeltaSink for Collector {
         }
         state.deltas.push((*delta, endpoint));
         Some(state.deltas.len() as u64)
+    }
+
+    fn is_short(&self) -> bool {
+        self.state.lock().is_short
     }
 
     fn wants_durable(&self, delta: &Delta) -> bool {

@@ -7,7 +7,7 @@ mod live;
 mod problems;
 mod records;
 
-use crate::support::api::ApiClient;
+use crate::support::api::{ApiClient, token};
 use crate::support::{Tracker, torrent};
 
 /// A tracker that keeps records.
@@ -23,6 +23,14 @@ impl Site {
     fn start_with(settings: &[&str]) -> Self {
         let own = ["--listen.admin=127.0.0.1:0"];
         Self { tracker: Tracker::start(&[&own, settings].concat()) }
+    }
+
+    /// One with a token, and a program that has it and may do everything.
+    fn with_every_scope() -> (Self, ApiClient) {
+        let (secret, line) = token("all", &access::EVERY);
+        let site = Self::start_with(&["--mode=registered", &format!("--admin.tokens={line}")]);
+        let api = site.api().with_token(&secret);
+        (site, api)
     }
 
     fn api(&self) -> ApiClient {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use skep_engine::testing::wire;
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash};
 
+use crate::support::api::ApiClient;
 use crate::support::{HttpClient, Process, Response, Tracker, announce, folder};
 
 const PUBLIC: &[&str] = &["--compat.chihaya", "--compat.chihaya_listen=127.0.0.1:0"];
@@ -214,7 +215,11 @@ fn bodies_that_make_no_sense_are_400_and_change_nothing() {
 
 #[test]
 fn routes_depend_on_the_mode_and_on_what_is_chosen() {
-    let mut public = Site::public(&["--access.clients_allow=OP1011"]);
+    let settings = ["--access.clients_allow=OP1011", "--listen.admin=127.0.0.1:0"];
+    let mut public = Site::public(&settings);
+    let mut api = ApiClient::connect(public.tracker.admin());
+    let put = api.ask("PUT", "/api/v1/clients/OP1011", &json!({ "allowed": true }));
+    assert_eq!(put.status, 201);
     for target in ["/users/a", "/clients/OP1011", "/announce", "/", "/torrents/", "/nothing"] {
         assert_eq!(public.refused("PUT", target, "{}").0, 404, "{target}");
     }
@@ -311,6 +316,22 @@ fn stats_have_the_names_of_chihaya() {
     let pretty = site.ask("GET", "/stats?flatten&pretty", "");
     assert!(pretty.text().contains("\n  \"Tracker.Scrapes\": 0"), "{}", pretty.text());
     assert_eq!(site.ask("GET", "/check", "").text(), "STILL-ALIVE");
+}
+
+#[test]
+fn target_that_is_no_path_is_not_found() {
+    let site = Site::public(&["--listen.admin=127.0.0.1:0"]);
+    let bound = site.tracker.running().bound();
+    for address in [bound.chihaya[0], bound.admin[0]] {
+        for line in ["CONNECT a:1", "CONNECT [::1]:1", "OPTIONS *", "GET *", "GET http://a"] {
+            let mut client = HttpClient::connect(address);
+            client.send(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            let status = client.response_head().status;
+            let is_page = address == bound.admin[0] && line == "GET http://a";
+            let expected = if is_page { 200..201 } else { 400..500 };
+            assert!(expected.contains(&status), "{line} on {address}: {status}");
+        }
+    }
 }
 
 #[test]

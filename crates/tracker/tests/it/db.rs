@@ -35,6 +35,25 @@ fn tables_are_made_and_then_up_to_date() {
 }
 
 #[test]
+fn nothing_secret_of_a_url_is_printed() {
+    let folder = TempDir::new().unwrap();
+    let url = "https://TOKEN-1:TOKEN-2@site.example:8443/hooks/TOKEN-3?key=TOKEN-4";
+    let bad = "https://TOKEN-1@site.example/a b/TOKEN-3";
+    for (command, url, is_fine) in [
+        ("migrate", url, true),
+        ("status", url, true),
+        ("migrate", bad, false),
+        ("migrate", "ftp://TOKEN-1@site.example/", false),
+    ] {
+        let url = format!("--storage.url={url}");
+        let (code, text) = db(&folder, &[command, "--driver=webhook", &url]);
+        assert_eq!(code == Some(0), is_fine, "{text}");
+        assert!(!text.contains("TOKEN-"), "{text}");
+        assert_eq!(text.contains("https://site.example:8443, "), is_fine, "{text}");
+    }
+}
+
+#[test]
 fn the_journal_is_told_with_what_is_not_applied() {
     let folder = TempDir::new().unwrap();
     db(&folder, &["migrate", "--driver=sqlite"]);

@@ -34,7 +34,7 @@ fn request(torrent: InfoHash, peer_id: PeerId, event: AnnounceEvent) -> Announce
 fn announce(session: &mut WebsocketSession, number: u8, peer_id: u8, event: AnnounceEvent) {
     let policy = Policy::default();
     let request = request(torrent(number), peer(peer_id), event);
-    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap().announce;
+    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap();
     session.announced(&announce, &Announced::default(), 120).unwrap();
 }
 
@@ -49,7 +49,8 @@ fn what_is_announced_is_owned_until_it_is_stopped() {
         announce(&mut session, number, number, AnnounceEvent::Started);
     }
     announce(&mut session, 1, 1, AnnounceEvent::Stopped);
-    assert_eq!(session.torrents(), [(torrent(2), peer(2)), (torrent(3), peer(3))]);
+    let owned = |number| Owned { info_hash: torrent(number), peer_id: peer(number), account: None };
+    assert_eq!(session.torrents(), [owned(2), owned(3)]);
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn announce_that_was_not_stored_is_not_owned() {
     let mut session = session();
     let policy = Policy::default();
     let request = request(torrent(1), peer(1), AnnounceEvent::None);
-    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap().announce;
+    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap();
     let refused = Announced { peer_id_in_use: true, ..Announced::default() };
     let error = session.announced(&announce, &refused, 120).unwrap_err();
     assert_eq!(error.text(), "peer_id already in use");

@@ -141,7 +141,7 @@ fn all_that_wait_share_one_sync() {
 fn full_queue_and_long_record_are_refused_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
-    let settings = JournalSettings { queue_bytes_max: 3 * 102, ..settings(&dir) };
+    let settings = JournalSettings { queue_bytes_max: 4 * 102, ..settings(&dir) };
     let journal = open_on(&settings, &disk);
     disk.hold();
     for position in 0..3 {
@@ -150,12 +150,16 @@ fn full_queue_and_long_record_are_refused_and_counted() {
     // What the writer holds in its hands counts as well.
     disk.wait_for_sync();
     assert_eq!(journal.append(&[]), Err(AppendError::QueueFull));
+    // A quarter is kept for what must not be refused.
+    assert!(journal.is_short());
+    assert_eq!(journal.append_held(&[1; 100]), Ok(3));
+    assert_eq!(journal.append_held(&[]), Err(AppendError::QueueFull));
     let long = vec![0; RECORD_BYTES_MAX + 1];
     assert_eq!(journal.append(&long), Err(AppendError::TooLong { bytes: 65_536 }));
-    assert_eq!(journal.status().refused, 2);
+    assert_eq!(journal.status().refused, 3);
     disk.go_on();
-    journal.wait_durable(2).unwrap();
-    assert_eq!(journal.append(&[]), Ok(3));
+    journal.wait_durable(3).unwrap();
+    assert_eq!(journal.append(&[]), Ok(4));
 }
 
 #[test]

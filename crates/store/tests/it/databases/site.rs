@@ -192,7 +192,7 @@ fn tables_of_a_site_are_neither_made_nor_changed_by_the_tracker(kind: Kind) {
     let conn = open_with(&server, &database, &names).unwrap();
     for change in [Change::RemoveUser(UserId(1)), Change::PutUser(User::default())] {
         let error = conn.change(&[change]).unwrap_err();
-        assert!(matches!(error, DriverError::Refused(_)), "{error:?}");
+        assert!(matches!(error, DriverError::NotOurs(_)), "{error:?}");
         assert!(error.to_string().contains("users_main"), "{error}");
     }
     conn.change(&[Change::PutTorrent(Torrent::default())]).unwrap();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use sha2::{Digest as _, Sha256};
 use skep_engine::ledger::keys::same;
 
@@ -24,8 +24,14 @@ pub(super) struct Caller {
     scopes: Arc<[Scope]>,
 }
 
-const EVERYTHING: [Scope; 6] =
-    [Scope::Read, Scope::Write, Scope::Bans, Scope::Reload, Scope::Trace, Scope::Passkeys];
+/// What programs on this host may do without a token: everything but to read passkeys, since a proxy
+/// that adds nothing to requests of strangers looks like such a program.
+const WITHOUT_TOKENS: [Scope; 5] =
+    [Scope::Read, Scope::Write, Scope::Bans, Scope::Reload, Scope::Trace];
+
+/// Headers that proxies add; whatever begins with the second ones is added by them as well.
+const OF_PROXIES: [&str; 5] = ["via", "forwarded", "x-real-ip", "true-client-ip", "x-client-ip"];
+const BEGINNINGS_OF_PROXIES: [&str; 2] = ["x-forwarded-", "cf-"];
 
 impl Caller {
     /// # Errors
@@ -44,7 +50,10 @@ impl Caller {
                 r#"Bearer realm="skep", error="insufficient_scope", scope="users:passkeys""#
             }
         };
-        let detail = format!("the token does not have the scope {}", scope.word());
+        let detail = match self.name.is_empty() {
+            true => format!("without admin.tokens nobody has the scope {}", scope.word()),
+            false => format!("the token does not have the scope {}", scope.word()),
+        };
         Err(Problem::new(StatusCode::FORBIDDEN, detail).with(header::WWW_AUTHENTICATE, challenge))
     }
 }
@@ -53,10 +62,11 @@ impl Caller {
 pub(super) fn admit(
     tokens: &[AdminToken],
     peer: Option<SocketAddr>,
+    version: Version,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
     if tokens.is_empty() {
-        return admit_local(peer, headers);
+        return admit_local(peer, version, headers);
     }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = given.and_then(|given| {
@@ -88,12 +98,19 @@ pub(super) fn admit(
 }
 
 /// Without tokens, programs on this host are trusted; pages in its browsers are not.
-fn admit_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+fn admit_local(
+    peer: Option<SocketAddr>,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     let refused = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
     if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
         return refused("without admin.tokens the API serves this host alone");
     }
-    if headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for") {
+    if version < Version::HTTP_11 {
+        return refused("without admin.tokens the API takes nothing but HTTP/1.1");
+    }
+    if headers.keys().any(|name| is_of_proxy(name.as_str())) {
         return refused("without admin.tokens the API takes nothing from a proxy");
     }
     if headers.contains_key(header::ORIGIN) {
@@ -104,7 +121,11 @@ fn admit_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Caller, 
     if !host.is_some_and(is_local_host) {
         return refused("without admin.tokens Host must be localhost or an address");
     }
-    Ok(Caller { name: "".into(), scopes: EVERYTHING.into() })
+    Ok(Caller { name: "".into(), scopes: WITHOUT_TOKENS.into() })
+}
+
+fn is_of_proxy(name: &str) -> bool {
+    OF_PROXIES.contains(&name) || BEGINNINGS_OF_PROXIES.iter().any(|begin| name.starts_with(begin))
 }
 
 fn is_local_host(host: &str) -> bool {

@@ -120,7 +120,7 @@ pub(super) async fn put_ban(
             conditions.allow(old.as_ref().map(|old| tag_of(&show(old))).as_deref())?;
             Ok::<_, Problem>((vec![Change::PutBan(ban.clone())], old.is_none()))
         })?;
-        api.refresh_policy();
+        api.refresh_policy()?;
         let shown = show(&ban);
         let response = with_tag(super::json(&shown), &tag_of(&shown));
         Ok(if is_new { created(response, "bans", network) } else { response })
@@ -151,7 +151,7 @@ pub(super) async fn delete_ban(
             let Ban { address, prefix_len, .. } = old;
             Ok::<_, Problem>((vec![Change::RemoveBan(address, prefix_len)], ()))
         })?;
-        api.refresh_policy();
+        api.refresh_policy()?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

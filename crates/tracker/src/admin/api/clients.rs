@@ -97,7 +97,7 @@ pub(super) async fn put_client(
             conditions.allow(old.as_ref().map(|old| tag_of(&show(old))).as_deref())?;
             Ok::<_, Problem>((vec![Change::PutClient(client.clone())], old.is_none()))
         })?;
-        api.refresh_policy();
+        api.refresh_policy()?;
         let shown = show(&client);
         let response = with_tag(super::json(&shown), &tag_of(&shown));
         Ok(if is_new { created(response, "clients", prefix) } else { response })
@@ -123,7 +123,7 @@ pub(super) async fn delete_client(
             conditions.allow(Some(&tag_of(&show(&old))))?;
             Ok::<_, Problem>((vec![Change::RemoveClient(old.prefix)], ()))
         })?;
-        api.refresh_policy();
+        api.refresh_policy()?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

@@ -40,7 +40,7 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: N
 async fn guarded(api: Arc<Api>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let caller = auth::admit(&api.tokens.load(), peer, &parts.headers)?;
+    let caller = auth::admit(&api.tokens.load(), peer, parts.version, &parts.headers)?;
     let (bytes, place) = read(&api.bounds.large, &parts, body).await?;
     let ticket = match key(&parts)? {
         None => None,

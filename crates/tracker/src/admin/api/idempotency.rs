@@ -135,13 +135,16 @@ impl Answer {
 }
 
 impl Ticket {
-    /// Keeps an answer and hands it back. What failed for no fault of the request is not kept.
+    /// Keeps an answer and hands it back. What failed for no fault of the request is not kept, nor that
+    /// it was not allowed: a reload may allow it.
     pub(super) async fn keep(mut self, response: Response) -> Response {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
         let answer =
             Answer { status: parts.status, headers: parts.headers.clone(), body: body.clone() };
-        if !parts.status.is_server_error() && body.len() <= ANSWER_BYTES_MAX {
+        let may_change = parts.status.is_server_error()
+            || matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if !may_change && body.len() <= ANSWER_BYTES_MAX {
             let mut kept = self.answers.0.lock();
             if let Some(named) = self.named.take()
                 && let Some(request) = kept.requests.get_mut(&named)
@@ -201,7 +204,10 @@ mod tests {
     #[test]
     fn request_that_failed_without_fault_may_come_again() {
         let answers = Arc::<Answers>::default();
-        run(first(&answers, "k", 0).keep(StatusCode::SERVICE_UNAVAILABLE.into_response()));
+        for status in [503, 500, 401, 403] {
+            let status = StatusCode::from_u16(status).unwrap();
+            run(first(&answers, "k", 0).keep(status.into_response()));
+        }
         drop(first(&answers, "k", 0));
         drop(first(&answers, "k", 0));
     }

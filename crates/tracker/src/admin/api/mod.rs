@@ -5,6 +5,7 @@
 //! | `guard`, `auth`, `idempotency` | what a request passes before its handler |
 //! | `asked`, `keys`, `fields` | how requests are read, and what is said of them |
 //! | `records`, `torrents`, `users`, `groups`, `factors`, `clients`, `bans` | records |
+//! | `totals`, `held` | what was added up, and what waits for a decision |
 //! | `live`, `trace`, `verify`, `reload` | everything else |
 //! | `openapi` | the description of all of it |
 //!
@@ -18,6 +19,7 @@ mod factors;
 mod fields;
 mod groups;
 mod guard;
+mod held;
 mod idempotency;
 mod keys;
 mod live;
@@ -25,6 +27,7 @@ mod openapi;
 mod records;
 mod reload;
 mod torrents;
+mod totals;
 mod trace;
 mod users;
 mod verify;
@@ -39,6 +42,7 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use skep_store::driver::DriverError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
@@ -76,10 +80,16 @@ impl Api {
     }
 
     /// Puts bans and rules about clients in force where gates do not ask the site for them.
-    fn refresh_policy(&self) {
-        if self.site.mode == Mode::Public {
-            self.reloader.refresh();
+    ///
+    /// # Errors
+    /// If a list cannot be read, without which nothing is in force.
+    fn refresh_policy(&self) -> Result<(), Problem> {
+        if self.site.mode == Mode::Public && !self.reloader.refresh() {
+            let detail = "the change is kept, but is not in force until the lists of the \
+                          configuration can be read; the log says why they cannot";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
         }
+        Ok(())
     }
 }
 
@@ -133,6 +143,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(clients::get_client, clients::put_client, clients::delete_client))
         .routes(routes!(bans::list_bans))
         .routes(routes!(bans::get_ban, bans::put_ban, bans::delete_ban))
+        .routes(routes!(totals::get_user_totals))
+        .routes(routes!(totals::get_torrent_totals))
+        .routes(routes!(totals::get_passage_totals))
+        .routes(routes!(held::decide))
         .routes(routes!(live::get_stats))
         .routes(routes!(live::list_swarms))
         .routes(routes!(live::get_live_torrent))
@@ -160,7 +174,9 @@ fn failed() -> Problem {
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
+            ChangeError::Conflict(detail) | ChangeError::Storage(DriverError::NotOurs(detail)) => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
             ChangeError::Storage(error) if error.is_transient() => {
                 tracing::warn!(%error, "a change by the API was not accepted");
                 let detail = "the storage is away; the change is not in force, or may be in a \

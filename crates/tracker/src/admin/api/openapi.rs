@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::fields::{Field, ID, Kind, Shape, ids, schema};
 use super::idempotency::KEY_BYTES_MAX;
 use super::records::{MANY_MAX, Record};
-use super::{bans, clients, trace, verify};
+use super::{bans, clients, held, trace, verify};
 use crate::admin::problem::{Fault, PROBLEM_TYPE, Shown};
 
 /// Names schemas that are not those of a Rust type.
@@ -64,6 +64,7 @@ schemas! {
     BanPut = "BanPut", schema(bans::FIELDS, Shape::Put);
     BanList = "BanList", all(BanShown::schema());
     TracePut = "TracePut", schema(trace::FIELDS, Shape::Put);
+    HeldPost = "HeldPost", schema(held::FIELDS, Shape::Put);
     ManyDone = "ManyDone", of(["put", "created", "removed"].map(|name| (name, count())).into());
     Reloaded = "Reloaded", of(vec![("reloaded", flag())]);
     Buckets = "Buckets", of(vec![
@@ -157,7 +158,7 @@ pub(super) fn complete(api: &OpenApi) -> Value {
     document["components"]["securitySchemes"]["bearer"] = json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of admin.tokens. Without any, programs on the tracker's host need none.",
+        "description": "A token of admin.tokens. Without any, programs on the tracker's host need none, and nobody reads passkeys.",
     });
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -231,6 +232,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
     if path.contains('{') {
         problem("404", "There is no such record.");
+    }
+    if path.ends_with("/totals") {
+        problem("503", "The storage is away.");
     }
     problem("409", "It contradicts what is known, or cannot be done in this mode.");
     if method == "get" && is_record {

@@ -5,13 +5,14 @@
 use skep_engine::site::{Change, Client};
 
 use super::{Chihaya, Refused};
+use crate::config::Mode;
 
 const CLIENT_ID_BYTES: usize = 6;
 
 impl Chihaya {
     /// Whether the routes are there.
     pub(super) fn chooses_clients(&self) -> bool {
-        self.books.site().clients().iter().any(|client| client.allowed)
+        self.mode != Mode::Public && self.books.site().clients().iter().any(|client| client.allowed)
     }
 
     /// Allows a client.

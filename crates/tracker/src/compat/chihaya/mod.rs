@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use skep_engine::site::{Change, Client, Factor, FactorId, Permille, TorrentId, UserId};
+use skep_engine::site::{Change, Client, Permille, TorrentId, UserId};
 
 use crate::admin::AdminState;
 use crate::config::{Compat, Mode};
@@ -24,9 +24,6 @@ use crate::shards::PeerStore;
 use crate::site::{Books, ChangeError, Site};
 
 pub use self::routes::router;
-
-/// The factor by which nothing that is downloaded counts, with a number that no site gives.
-const FREELEECH: FactorId = FactorId(u32::MAX);
 
 /// What the routes read and change.
 pub struct Chihaya {
@@ -135,8 +132,7 @@ impl Chihaya {
 /// If the storage does not take the clients.
 pub fn begin(books: &Books, compat: &Compat) -> Result<(), ChangeError> {
     if compat.chihaya_freeleech {
-        let factor = Factor { id: FREELEECH, download: Permille(0), ..Factor::default() };
-        books.site().apply(Change::PutFactor(factor));
+        books.site().set_standing(Permille::ONE, Permille(0));
     }
     if compat.chihaya_clients.is_empty() {
         return Ok(());
@@ -146,4 +142,56 @@ pub fn begin(books: &Books, compat: &Compat) -> Result<(), ChangeError> {
         Change::PutClient(client)
     };
     books.change(compat.chihaya_clients.iter().map(allowed).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_engine::site::{Factor, FactorId, GroupId, Member, TorrentGroupId};
+    use skep_engine::{Seed, Tick};
+    use skep_store::driver::testing::Memory;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// What a downloaded byte counts for, by all rules together.
+    fn download(site: &Site) -> Vec<Permille> {
+        let plain = (Permille::ONE, Permille::ONE);
+        let member = Member {
+            user: UserId(1),
+            torrent: TorrentId(2),
+            group: GroupId(0),
+            torrent_group: TorrentGroupId(0),
+            of_user: plain,
+            of_group: plain,
+            of_torrent: plain,
+            slots: u32::MAX,
+            peers_max: u32::MAX,
+            hidden: false,
+        };
+        site.with_terms(&member, Tick(1), |terms| {
+            terms
+                .rules
+                .iter()
+                .filter(|rule| rule.until > Tick(1))
+                .map(|rule| rule.download)
+                .collect()
+        })
+    }
+
+    #[test]
+    fn no_download_counts_whatever_becomes_of_the_records() {
+        let site = Arc::new(Site::new(&Seed::new(1), &Clock::start()));
+        let books = Books::new(site.clone(), Some(Arc::new(Memory::new())));
+        let compat = Compat { chihaya_freeleech: true, ..Config::default().compat };
+        begin(&books, &compat).unwrap();
+        assert_eq!(download(&site), [Permille(0)]);
+        books.refresh(true, true).unwrap();
+        assert_eq!(download(&site), [Permille(0)], "the storage knows nothing of it");
+        for id in [0, 1, u32::MAX].map(FactorId) {
+            assert_eq!(site.factor(id), None, "the API knows nothing of it");
+            books.change(vec![Change::PutFactor(Factor { id, ..Factor::default() })]).unwrap();
+            books.change(vec![Change::RemoveFactor(id)]).unwrap();
+            assert_eq!(download(&site), [Permille(0)], "{id:?}");
+        }
+    }
 }

@@ -11,9 +11,10 @@
 //! Answers are 200 with nothing in them, or JSON, or an error in plain text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::spelling::text_of_path;
 use super::stats::stats;
@@ -30,6 +32,8 @@ use crate::config::Mode;
 
 /// Longest body: a record with the peers that Chihaya wanted to be sent along.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// Time for a body to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const JSON_TYPE: &str = "application/json; charset=UTF-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -49,16 +53,30 @@ async fn answer(State(chihaya): State<Arc<Chihaya>>, request: Request) -> Respon
         return (wanted, text(StatusCode::UNAUTHORIZED, "a token is needed\n".into()))
             .into_response();
     }
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        let message =
-            format!("the body must be sent whole and be at most {BODY_BYTES_MAX} bytes\n");
-        return text(StatusCode::BAD_REQUEST, message);
+    let body = match read(body, BODY_TIMEOUT).await {
+        Ok(body) => body,
+        Err(response) => return response,
     };
     // Whoever changes something waits for the storage, and nobody else does.
     let done = spawn_blocking(move || chihaya.carry_out(&parts.method, &parts.uri, &body)).await;
     done.unwrap_or_else(|_| {
         text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n".into())
     })
+}
+
+/// Reads a body that comes in time.
+async fn read(body: Body, time: Duration) -> Result<Bytes, Response> {
+    let (status, message) = match timeout(time, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => return Ok(body),
+        Ok(Err(_)) => {
+            let message =
+                format!("the body must be sent whole and be at most {BODY_BYTES_MAX} bytes\n");
+            (StatusCode::BAD_REQUEST, message)
+        }
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n".to_owned()),
+    };
+    // What follows of the body is not read.
+    Err(([(header::CONNECTION, "close")], text(status, message)).into_response())
 }
 
 impl Chihaya {
@@ -86,9 +104,10 @@ impl Chihaya {
     }
 
     fn carry_out(&self, method: &Method, uri: &Uri, body: &Bytes) -> Response {
-        let path = uri.path();
-        let (kind, name) = path[1..].split_once('/').unwrap_or_else(|| (&path[1..], ""));
         let unknown = || text(StatusCode::NOT_FOUND, "404 page not found\n".into());
+        // CONNECT names a host and no path, OPTIONS may name a star (RFC 9112, section 3.2).
+        let Some(path) = uri.path().strip_prefix('/') else { return unknown() };
+        let (kind, name) = path.split_once('/').unwrap_or((path, ""));
         let name_text = || text_of_path(name.as_bytes()).ok_or(Refused::NotFound);
         match (kind, name.is_empty(), method.as_str()) {
             ("stats", true, "GET") => self.show_stats(uri.query().unwrap_or_default()),
@@ -155,4 +174,42 @@ fn json(value: &impl Serialize, pretty: bool) -> Response {
 fn text(status: StatusCode, text: String) -> Response {
     let headers = [(header::CONTENT_TYPE, TEXT_TYPE), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (status, headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::HttpBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A body of which nothing ever comes.
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn body_that_does_not_come_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let wait = Duration::from_millis(1);
+        let response = runtime.block_on(read(Body::new(Silent), wait)).unwrap_err();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(response.headers()[header::CONNECTION], "close");
+        let body = runtime.block_on(read(Body::from("{}"), Duration::from_secs(20))).unwrap();
+        assert_eq!(body, "{}");
+    }
 }

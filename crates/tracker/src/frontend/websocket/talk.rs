@@ -5,9 +5,7 @@
 use skep_engine::Tick;
 use skep_engine::counters::{Action, Cut, TrafficCounters};
 use skep_engine::gate::{Reason, Refusal};
-use skep_engine::session::{
-    Offered, Policy, WebsocketAnnounce, WebsocketRefusal, WebsocketSession,
-};
+use skep_engine::session::{Offered, Owned, Policy, WebsocketRefusal, WebsocketSession};
 use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announced, Connection, Counts, Moment, PeerRoom, WEBRTC_BYTES, WebrtcPeer, webrtc_peers,
@@ -129,11 +127,10 @@ impl<'a> Speaking<'a> {
         let Self { door, policy, now, .. } = *self;
         let offers = announce.offers.as_slice();
         let asked = self.session.announce(policy, announce.request, offers.len(), reason)?;
-        let WebsocketAnnounce { announce: asked, member, offers: wanted } = asked;
         let mut batch = One {
-            request: [Request::Announce(asked)],
-            member,
-            peers: &mut peers[..wanted * WEBRTC_BYTES],
+            request: [Request::Announce(asked.announce)],
+            member: asked.member,
+            peers: &mut peers[..asked.offers * WEBRTC_BYTES],
             answer: None,
         };
         door.submit(now, &mut batch);
@@ -291,12 +288,12 @@ fn framed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 impl Door {
-    /// Takes the peers of a connection that is over out of their swarms.
+    /// Takes the peers of a connection that is over out of their swarms, and ends their sessions.
     pub(super) fn say_farewell(&self, session: &WebsocketSession) {
         let now = self.shared.clock.now();
-        for &(info_hash, peer_id) in session.torrents() {
+        for &Owned { info_hash, peer_id, account } in session.torrents() {
             let connection = session.connection();
-            let request = [Request::Leave { info_hash, peer_id, connection }];
+            let request = [Request::Leave { info_hash, peer_id, connection, account }];
             self.submit(now, &mut One { request, member: None, peers: &mut [], answer: None });
         }
     }

@@ -91,7 +91,8 @@ fn an_end_is_answered_when_it_is_on_the_disk_and_others_meanwhile() {
         wait_until("the disk is waited for", || sink.is_waited_for());
         client.expect_silence();
         for other in WAYS {
-            let request = announce(torrent(1), 6882, 7);
+            let event = AnnounceEvent::None;
+            let request = AnnounceRequest { event, ..announce(torrent(1), 6882, 7) };
             other.announce(&tracker, "passkey-2", &request).unwrap();
         }
         sink.end_hanging(false);

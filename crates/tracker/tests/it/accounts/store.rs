@@ -119,6 +119,24 @@ fn silent_downloads_give_their_slots_back_and_their_ends_are_told() {
 }
 
 #[test]
+fn silent_sessions_do_not_take_the_room_of_those_who_stop() {
+    let mut kept = kept();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    accepted(kept.announce(member(2, 1), HERE, asks(1, 6882, 5)));
+    kept.sink.taken();
+    kept.now = Tick(101 + 3600);
+    kept.sink.shorten(true);
+    kept.sweep();
+    assert_eq!(kept.sink.taken(), []);
+    accepted(kept.announce(member(2, 1), HERE, stops(1, 6882)));
+    assert_eq!(kept.sink.taken().len(), 1);
+    kept.sink.shorten(false);
+    kept.sweep();
+    let taken = kept.sink.taken();
+    assert!(taken.len() == 1 && taken[0].0.ended && taken[0].0.session.user.0 == 1, "{taken:?}");
+}
+
+#[test]
 fn downloads_of_an_earlier_process_count_against_slots() {
     let mut before = kept();
     accepted(before.announce(member(1, 1), HERE, asks(1, 6881, 5)));
@@ -175,6 +193,27 @@ fn an_end_is_promised_once_and_again_when_it_is_repeated() {
         assert!(matches!(answer, Answer::Promised(_, 2)), "{answer:?}");
     }
     assert_eq!(kept.sink.taken().len(), 2);
+}
+
+#[test]
+fn an_event_sent_anew_is_promised_whatever_it_changes() {
+    let mut kept = kept();
+    kept.sink.want_durable();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    let event = AnnounceEvent::Completed;
+    let done = AnnounceRequest { event, ..asks(1, 6881, 0) };
+    let answer = kept.announce(member(1, 1), HERE, done);
+    assert!(matches!(answer, Answer::Promised(_, 2)), "{answer:?}");
+    // A little was moved since then, so it is no duplicate, and nothing that must not be lost.
+    let again = AnnounceRequest { uploaded_bytes: 7, ..done };
+    let answer = kept.announce(member(1, 1), HERE, again);
+    assert!(matches!(answer, Answer::Promised(_, 3)), "{answer:?}");
+    assert!(!kept.sink.taken()[2].0.completed);
+    let started = AnnounceRequest { event: AnnounceEvent::Started, ..again };
+    let answer = kept.announce(member(1, 1), HERE, started);
+    assert!(matches!(answer, Answer::Promised(_, 2)), "a duplicate: {answer:?}");
+    let usual = AnnounceRequest { event: AnnounceEvent::None, ..again };
+    accepted(kept.announce(member(1, 1), HERE, usual));
 }
 
 #[test]

@@ -3,15 +3,17 @@
 //! What tokens and scopes look like is tested where they are read.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 use skep::config::Scope;
 
 use super::{Site, hash};
 use crate::support::api::{ApiClient, json as body, token};
-use crate::support::{Tracker, folder};
+use crate::support::{DEADLINE, Tracker, folder};
 
-const EVERY: [Scope; 6] =
+pub(super) const EVERY: [Scope; 6] =
     [Scope::Read, Scope::Write, Scope::Bans, Scope::Reload, Scope::Trace, Scope::Passkeys];
 
 #[test]
@@ -22,7 +24,14 @@ fn without_tokens_neither_pages_nor_proxies_nor_other_names_are_served() {
         ("Host", "localhost.example.org:1338"),
         ("Origin", "http://localhost"),
         ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Whatever", ""),
         ("Forwarded", "for=127.0.0.1"),
+        ("Via", "1.1 proxy"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("True-Client-IP", "127.0.0.1"),
+        ("CF-Connecting-IP", "127.0.0.1"),
+        ("CF-RAY", "x"),
     ] {
         let mut api = site.api().with(name, value);
         assert_eq!(api.get("/api/v1/stats").status, 403, "{name}: {value}");
@@ -32,10 +41,30 @@ fn without_tokens_neither_pages_nor_proxies_nor_other_names_are_served() {
     for host in ["127.0.0.1:1338", "localhost:80", "[::1]"] {
         assert_eq!(site.api().with("Host", host).get("/api/v1/stats").status, 200, "{host}");
     }
+    // Proxies that add nothing speak it unless they are told otherwise.
+    let mut old = TcpStream::connect(site.tracker.admin()).unwrap();
+    old.set_read_timeout(Some(DEADLINE)).unwrap();
+    old.write_all(b"GET /api/v1/stats HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    old.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 403 "), "{answer}");
     // The rest of the listener is for whoever reaches it, as before.
     let mut other = site.api().with("Host", "tracker.example.org");
     for target in ["/", "/health", "/metrics", "/api/openapi.json"] {
         assert_eq!(other.get(target).status, 200, "{target}");
+    }
+}
+
+#[test]
+fn without_tokens_passkeys_are_shown_to_nobody() {
+    let site = Site::start();
+    let mut api = site.api();
+    let put = api.ask("PUT", "/api/v1/users/1", &json!({ "passkey": "z9z9z9z9" }));
+    assert_eq!(put.status, 201);
+    for target in ["/api/v1/users/1?passkeys=true", "/api/v1/users?passkeys=true"] {
+        let answer = api.get(target);
+        assert_eq!((answer.status, answer.text().contains("z9")), (403, false), "{target}");
+        assert_eq!(api.get(target.split('?').next().unwrap()).status, 200);
     }
 }
 

@@ -2,15 +2,40 @@
 //!
 //! That every failure is problem details is seen to by the client of these tests.
 
+use std::fs;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
 use super::{Site, hash};
 use crate::support::api::json as body;
-use crate::support::{announce, torrent};
+use crate::support::{announce, folder, torrent};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+#[test]
+fn ban_that_cannot_come_into_force_is_not_answered_with_success() {
+    let folder = folder();
+    let list = folder.path().join("denied");
+    fs::write(&list, "").unwrap();
+    let site = Site::start_with(&[&format!("--access.torrents_deny_file={}", list.display())]);
+    let mut api = site.api();
+    let rules = [
+        ("/api/v1/bans/192.0.2.0/24", json!({})),
+        ("/api/v1/clients/-XX", json!({ "allowed": false })),
+    ];
+    fs::remove_file(&list).unwrap();
+    for (path, rule) in &rules {
+        let put = api.ask("PUT", path, rule);
+        assert_eq!(put.status, 500, "{path}");
+        assert!(put.text().contains("not in force"), "{}", put.text());
+    }
+    fs::write(&list, "").unwrap();
+    for (path, rule) in &rules {
+        assert_eq!(api.ask("PUT", path, rule).status, 200, "{path}");
+        assert_eq!(api.delete(path).status, 204, "{path}");
+    }
+}
 
 #[test]
 fn every_way_to_fail_is_problem_details() {

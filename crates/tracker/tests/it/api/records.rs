@@ -38,8 +38,7 @@ fn torrent_is_put_read_changed_and_removed() {
 
 #[test]
 fn what_is_read_can_be_put_again() {
-    let site = Site::start();
-    let mut api = site.api();
+    let (_site, mut api) = Site::with_every_scope();
     for (path, record) in [
         ("/api/v1/torrents/1", json!({ "info_hash": hash(1), "state": "banned", "reason": "x" })),
         ("/api/v1/users/1", json!({ "passkey": "0123456789abcdef", "slots": 3, "hidden": true })),
@@ -227,8 +226,7 @@ fn banned_removed_or_renamed_torrent_loses_its_swarm() {
 
 #[test]
 fn passkeys_are_shown_when_asked_for_alone() {
-    let site = Site::start();
-    let mut api = site.api();
+    let (_site, mut api) = Site::with_every_scope();
     let put = api.ask("PUT", "/api/v1/users/1", &json!({ "passkey": "z9z9z9z9" }));
     let patched = api.ask("PATCH", "/api/v1/users/1", &json!({ "slots": 1 }));
     for answer in [put, patched, api.get("/api/v1/users/1"), api.get("/api/v1/users")] {
