@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::Process;
+use crate::process::{Process, wait_until};
 
 /// The clients, as their users know them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,18 +35,19 @@ pub(crate) enum Transport {
 pub(crate) const SEEDS: &str = "answer 2 of the tracker";
 
 impl Client {
-    /// Starts the client on one address.
+    /// Starts the client on addresses of which all but libtorrent use the first.
     pub(crate) fn start(
         self,
         role: &str,
-        address: IpAddr,
+        addresses: &[IpAddr],
         folder: &Path,
         torrent: &Path,
     ) -> Process {
+        let address = addresses[0];
         let mut command = match self {
             Self::Aria2 => aria2(address, folder),
             Self::Chromium => chromium(address, folder),
-            Self::Libtorrent => libtorrent(address, folder),
+            Self::Libtorrent => libtorrent(addresses, folder),
             Self::Transmission => transmission(address, folder),
             Self::Webtorrent => webtorrent(folder),
         };
@@ -66,6 +67,59 @@ impl Client {
             Self::Transmission => ("Could not connect to tracker", 2),
         }
     }
+
+    /// Ends a client in order, so that the tracker knows its last counters.
+    pub(crate) fn stop(self, process: &Process) {
+        if self == Self::Transmission {
+            // It ends without a word to the tracker, so it is made to announce before.
+            let answers = || process.said("Announce response contained scrape info");
+            let before = answers();
+            wait_until(&format!("{} announces once more", process.name()), || {
+                process.signal("HUP");
+                answers() > before
+            });
+        }
+        process.stop();
+    }
+
+    /// What a client that was stopped says that it has sent and got.
+    pub(crate) fn claims(self, process: &Process, folder: &Path) -> Claims {
+        match self {
+            Self::Aria2 => said(process, "event=stopped", "uploaded=", "downloaded="),
+            Self::Transmission => resume_file(&folder.join("settings/resume")),
+            Self::Chromium | Self::Libtorrent | Self::Webtorrent => {
+                said(process, "claims ", "uploaded=", "downloaded=")
+            }
+        }
+    }
+}
+
+/// Counters of a client, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Claims {
+    pub(crate) uploaded: u64,
+    pub(crate) downloaded: u64,
+}
+
+/// Counters in the last line of a log that holds certain words.
+fn said(process: &Process, words: &str, uploaded: &str, downloaded: &str) -> Claims {
+    wait_until(&format!("{} says what it claims", process.name()), || process.said(words) > 0);
+    let line = process.last(words).expect("it was said");
+    Claims { uploaded: number(&line, uploaded), downloaded: number(&line, downloaded) }
+}
+
+/// Counters in the only file in which Transmission keeps where it was.
+fn resume_file(folder: &Path) -> Claims {
+    let file = fs::read_dir(folder).unwrap().next().expect("it kept where it was").unwrap();
+    let text = String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned();
+    Claims { uploaded: number(&text, "8:uploadedi"), downloaded: number(&text, "10:downloadedi") }
+}
+
+/// The number that follows these words.
+pub(crate) fn number(text: &str, words: &str) -> u64 {
+    let rest = text.split_once(words).unwrap_or_else(|| panic!("no {words} in {text}")).1;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse().unwrap()
 }
 
 /// aria2 announces by UDP through its DHT socket, so that is open; torrents are private and no
@@ -84,10 +138,11 @@ fn aria2(address: IpAddr, folder: &Path) -> Command {
     command
 }
 
-fn libtorrent(address: IpAddr, folder: &Path) -> Command {
+fn libtorrent(addresses: &[IpAddr], folder: &Path) -> Command {
     let ours = installed("python/bin/python");
     let mut command = Command::new(if ours.exists() { ours.as_path() } else { "python3".as_ref() });
-    command.arg(beside("libtorrent_client.py")).arg(address.to_string()).arg(folder);
+    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    command.arg(beside("libtorrent_client.py")).arg(addresses.join(",")).arg(folder);
     command
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Nothing here looks at the wire: what counts is that aria2, Transmission, libtorrent and
 //! webtorrent, each as its users run it, find a peer. Every test has a network of its own that
-//! leads nowhere, holds addresses of one family, and leaves clients no other way to meet: no DHT,
+//! leads nowhere, holds addresses of one family or of both, and leaves clients no other way to meet: no DHT,
 //! no local discovery, no peer exchange. The programs are installed by `cargo xtask install`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod client;
 mod network;
+mod private;
 mod process;
 mod torrent;
 mod tracker;
@@ -92,7 +93,7 @@ announces! {
 /// Takes the peers of a swarm through their life.
 fn announces(network: &Network, transport: Transport) {
     let tracker = tracker::start(network);
-    let client = client::announces(&network.announce_url(transport));
+    let client = client::announces(&network.announce_url(transport, None));
     wait_until("the client has every answer", || {
         tracker.expect_running();
         client.expect_no_failure();
@@ -108,11 +109,13 @@ fn transfer(network: &Network, seeder: (Client, Transport), leecher: (Client, Tr
     let start_seeder = || {
         let folder = network.folder("seeder");
         fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();
-        seeder.0.start("seeder", network.seeder(), &folder, &torrent.file(network, seeder.1))
+        let file = torrent.file(network, seeder.1, None);
+        seeder.0.start("seeder", &network.seeder(), &folder, &file)
     };
     let start_leecher = || {
         let folder = network.folder("leecher");
-        leecher.0.start("leecher", network.leecher(), &folder, &torrent.file(network, leecher.1))
+        let file = torrent.file(network, leecher.1, None);
+        leecher.0.start("leecher", &network.leecher(), &folder, &file)
     };
     let registered = |client: &Process, (seeders, leechers)| {
         wait_until(&format!("the tracker knows the {}", client.name()), || {
@@ -188,12 +191,12 @@ fn clients_without_a_tracker_stay_alone() {
             (Client::Webtorrent, Transport::WebSocket),
         ] {
             let torrent = Torrent::new();
-            let file = torrent.file(network, transport);
+            let file = torrent.file(network, transport, None);
             let folder = network.folder(&format!("{client:?}-seeder"));
             fs::write(folder.join(torrent::NAME), torrent.data()).unwrap();
-            let seeder = client.start("seeder", network.seeder(), &folder, &file);
+            let seeder = client.start("seeder", &network.seeder(), &folder, &file);
             let folder = network.folder(&format!("{client:?}-leecher"));
-            let leecher = client.start("leecher", network.leecher(), &folder, &file);
+            let leecher = client.start("leecher", &network.leecher(), &folder, &file);
             for process in [&seeder, &leecher] {
                 wait_until(&format!("{} cannot announce", process.name()), || {
                     process.expect_no_failure();

@@ -30,6 +30,7 @@ const SEEN: [&str; 2] = ["announced ", "moved "];
 pub(crate) enum Family {
     Ipv4,
     Ipv6,
+    Both,
 }
 
 /// The network of one test, as seen from inside.
@@ -44,7 +45,7 @@ pub(crate) fn inside(test: &str, family: Family, body: impl FnOnce(&Network)) {
         return body(&Network::prepare(folder.into(), family));
     }
     // Of this run alone: somebody may be running the same tests beside us.
-    let run = format!("{test}-{}", std::process::id());
+    let run = format!("{}-{}", test.replace("::", "-"), std::process::id());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(run);
     fs::create_dir_all(&folder).unwrap();
     let mut unshare = Command::new("unshare");
@@ -91,18 +92,22 @@ impl Network {
         ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "nowhere"]);
         ip(&["link", "set", "nowhere", "up"]);
         ip(&["link", "set", INTERFACE, "up"]);
-        let (version, length, option): (_, _, &[&str]) = match family {
-            Family::Ipv4 => ("-4", 24, &[]),
-            Family::Ipv6 => ("-6", 64, &["nodad"]),
-        };
-        for host in [network.tracker(), network.seeder(), network.leecher()] {
-            let address = format!("{host}/{length}");
+        for address in (1..=3).flat_map(|number| network.host(number)) {
+            let (length, option): (_, &[&str]) = match address {
+                IpAddr::V4(_) => (24, &[]),
+                IpAddr::V6(_) => (64, &["nodad"]),
+            };
+            let address = format!("{address}/{length}");
             ip(&[&["address", "add", &address, "dev", INTERFACE], option].concat());
         }
         // Leads nowhere, but Transmission uses IPv6 only where the world seems reachable.
-        ip(&[version, "route", "add", "default", "dev", INTERFACE]);
+        for address in network.host(1) {
+            let version = if address.is_ipv4() { "-4" } else { "-6" };
+            ip(&[version, "route", "add", "default", "dev", INTERFACE]);
+        }
         let hosts = network.folder.join("hosts");
-        fs::write(&hosts, format!("{} {NAME}\n", network.tracker())).unwrap();
+        let lines = network.host(1).into_iter().map(|address| format!("{address} {NAME}\n"));
+        fs::write(&hosts, lines.collect::<String>()).unwrap();
         run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"));
         // What a browser leaves there goes with it.
         run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/dev/shm"]));
@@ -120,38 +125,40 @@ impl Network {
         folder
     }
 
-    pub(crate) fn tracker(&self) -> IpAddr {
-        self.host(1)
-    }
-
-    pub(crate) fn seeder(&self) -> IpAddr {
+    pub(crate) fn seeder(&self) -> Vec<IpAddr> {
         self.host(2)
     }
 
-    pub(crate) fn leecher(&self) -> IpAddr {
+    pub(crate) fn leecher(&self) -> Vec<IpAddr> {
         self.host(3)
     }
 
-    fn host(&self, number: u8) -> IpAddr {
+    /// The addresses of one host, one of each family that the network has.
+    fn host(&self, number: u8) -> Vec<IpAddr> {
+        let ipv4 = Ipv4Addr::new(10, 77, 0, number).into();
+        // Not a unique local address: Transmission 3.00 takes only global ones for IPv6.
+        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, number.into()).into();
         match self.family {
-            Family::Ipv4 => Ipv4Addr::new(10, 77, 0, number).into(),
-            // Not a unique local address: Transmission 3.00 takes only global ones for IPv6.
-            Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, number.into()).into(),
+            Family::Ipv4 => vec![ipv4],
+            Family::Ipv6 => vec![ipv6],
+            Family::Both => vec![ipv4, ipv6],
         }
     }
 
     /// Where the tracker listens, over UDP and TCP alike.
     pub(crate) fn socket(&self) -> SocketAddr {
-        SocketAddr::new(self.tracker(), PORT)
+        SocketAddr::new(self.host(1)[0], PORT)
     }
 
-    /// What stands in a torrent file.
-    pub(crate) fn announce_url(&self, transport: Transport) -> String {
-        match transport {
-            Transport::Udp => format!("udp://{NAME}:{PORT}/announce"),
-            Transport::Http => format!("http://{NAME}:{PORT}/announce"),
-            Transport::WebSocket => format!("ws://{NAME}:{PORT}/announce"),
-        }
+    /// What stands in a torrent file; a private tracker wants a passkey in it.
+    pub(crate) fn announce_url(&self, transport: Transport, passkey: Option<&str>) -> String {
+        let scheme = match transport {
+            Transport::Udp => "udp",
+            Transport::Http => "http",
+            Transport::WebSocket => "ws",
+        };
+        let folder = passkey.map(|passkey| format!("/{passkey}")).unwrap_or_default();
+        format!("{scheme}://{NAME}:{PORT}{folder}/announce")
     }
 }
 

@@ -58,6 +58,24 @@ impl Process {
         self.log.lock().unwrap().iter().filter(|line| line.contains(words)).count()
     }
 
+    /// The last line that holds these words.
+    pub(crate) fn last(&self, words: &str) -> Option<String> {
+        self.log.lock().unwrap().iter().rfind(|line| line.contains(words)).cloned()
+    }
+
+    /// Sends a signal, such as `INT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.lock().unwrap().id().to_string();
+        let kill = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(kill.expect("kill starts").success(), "{} cannot be signalled", self.name);
+    }
+
+    /// Interrupts the program and waits until it ends; it may say that its work was not done.
+    pub(crate) fn stop(&self) {
+        self.signal("INT");
+        wait_until(&format!("{} ends", self.name), || self.status().is_some());
+    }
+
     /// Fails if the program has ended.
     pub(crate) fn expect_running(&self) {
         if let Some(status) = self.status() {

@@ -1,4 +1,4 @@
-//! The file that moves and its torrent files, one for each transport.
+//! The file that moves and its torrent files, one for each transport and passkey.
 //!
 //! Made without the tracker's own code, which must not be asked whether it is right.
 
@@ -46,11 +46,18 @@ impl Torrent {
         self.info_hash
     }
 
-    /// Writes the torrent file that names the tracker by this transport.
-    pub(crate) fn file(&self, network: &Network, transport: Transport) -> PathBuf {
-        let url = network.announce_url(transport);
+    /// Writes the torrent file that names the tracker by this transport, for the user of a passkey
+    /// if there are users.
+    pub(crate) fn file(
+        &self,
+        network: &Network,
+        transport: Transport,
+        passkey: Option<&str>,
+    ) -> PathBuf {
+        let url = network.announce_url(transport, passkey);
         let head = format!("d8:announce{}:{url}4:info", url.len());
-        let path = network.folder("torrents").join(format!("{transport:?}.torrent"));
+        let name = format!("{transport:?}{}.torrent", passkey.unwrap_or_default());
+        let path = network.folder("torrents").join(name);
         fs::write(&path, [head.as_bytes(), &self.info, b"e"].concat()).unwrap();
         path
     }

@@ -1,6 +1,6 @@
 // Seeds or leeches one torrent with webtorrent for Node and prints what happens.
 //
-// Finds peers through the tracker only. Runs until it is killed.
+// Finds peers through the tracker only. Runs until it is killed; an interrupt ends it in order.
 
 import WebTorrent from 'webtorrent'
 
@@ -23,3 +23,12 @@ let answers = 0
 torrent.on('trackerAnnounce', () => console.log(`answer ${++answers} of the tracker`))
 torrent.on('wire', wire => console.log(`connected by ${wire.type}`))
 torrent.on('done', () => console.log('has the whole file'))
+
+// What it says when it stops is that nothing ever moved, so it says before how much did.
+process.once('SIGINT', () => {
+  torrent.once('trackerAnnounce', () => {
+    console.log(`claims uploaded=${torrent.uploaded} downloaded=${torrent.downloaded}`)
+    client.destroy(() => process.exit(0))
+  })
+  torrent.discovery.tracker.update()
+})
