@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use super::account::Account;
+use super::account::{Account, Life};
 use super::table::{self, Place, SEGMENTS};
 use super::{Delta, Ledger, SPENT_MAX, SessionState, Spent, Tick, Traffic, instant};
 use crate::swarm::Swept;
@@ -48,12 +48,12 @@ impl Ledger {
     /// Sweeps one account. A session whose end is told now is forgotten in a later sweep, since the end
     /// may have to be told again. If the account goes, one that was swept before takes its place.
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
-        let Self { settings, tally, table, .. } = self;
-        let account = table.account_mut(place);
-        for at in (0..account.len()).rev() {
+        for at in (0..self.table.account_mut(place).len()).rev() {
+            let Self { settings, tally, table, .. } = self;
+            let account = table.account_mut(place);
             let session = account.session_mut(at);
-            if session.open && !session.is_active(settings, now) {
-                session.open = false;
+            if session.is_open() && !session.is_active(settings, now) {
+                session.life = Life::Ended;
                 tally.sessions_open -= 1;
                 let downloads = account.count_downloads();
                 ends.push(Delta { downloads, ..end_of(account, at, now) });
@@ -63,18 +63,26 @@ impl Ledger {
             // When room is short, counters of those who left are the first to go.
             let room = settings.sessions_max.saturating_sub(tally.sessions);
             let short = room < settings.sessions_max / 16;
-            if session.open || !(short || session.is_old(settings, now)) {
+            if session.is_open() || !(short || session.is_old(settings, now)) {
                 continue;
             }
-            tally.sessions -= 1;
-            if account.len() > 1 {
-                account.remove(at);
-                continue;
+            if self.forget(place, at) {
+                return;
             }
-            tally.accounts -= 1;
-            self.table.remove(&self.seed, place);
-            return;
         }
+    }
+
+    /// Forgets a session. Tells whether its account went with it.
+    pub(super) fn forget(&mut self, place: Place, at: usize) -> bool {
+        self.tally.sessions -= 1;
+        let account = self.table.account_mut(place);
+        if account.len() > 1 {
+            account.remove(at);
+            return false;
+        }
+        self.tally.accounts -= 1;
+        self.table.remove(&self.seed, place);
+        true
     }
 
     /// Calls `visit` with every session and for how many seconds it has been silent.
