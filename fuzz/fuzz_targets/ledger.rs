@@ -56,7 +56,7 @@ fuzz_target!(|run: Run| {
         match *step {
             Step::Announce { who, how, moved, secs, is_lost } => {
                 now.0 += u32::from(secs);
-                let claim = claims.entry(who % 32).or_default();
+                let claim = claims.entry(client(who)).or_default();
                 move_on(claim, moved);
                 let request = request(who, how, claim);
                 let entry = entry(who, how, claim, &request, now, terms);
@@ -67,7 +67,7 @@ fuzz_target!(|run: Run| {
                 }
             }
             Step::Jump { to, who } => {
-                let claim = claims.entry(who % 32).or_default();
+                let claim = claims.entry(client(who)).or_default();
                 (claim.up, claim.down) = (to, to.rotate_left(7));
                 claim.moved.0 = claim.moved.0.saturating_add(to.into());
                 claim.moved.1 = claim.moved.1.saturating_add(claim.down.into());
@@ -98,6 +98,16 @@ fuzz_target!(|run: Run| {
     while ledger.sweep(Tick(now.0 + 200 * 86_400), 50, &mut ends) == Swept::More {}
     assert_eq!(ledger.tally().sessions, 0, "nothing is kept for ever");
 });
+
+/// Whether it is a client that has a key and calls itself otherwise over IPv6.
+const fn has_key(who: u8) -> bool {
+    who & 8 != 0
+}
+
+/// The client behind a peer id.
+const fn client(who: u8) -> u8 {
+    if has_key(who) { who % 16 } else { who % 32 }
+}
 
 fn settings(bits: u8) -> LedgerSettings {
     LedgerSettings {
@@ -132,7 +142,7 @@ fn request(who: u8, how: u8, claim: &Claims) -> AnnounceRequest {
             _ => AnnounceEvent::Paused,
         },
         num_want: NumWant::Default,
-        peer_key: PeerKey::from_u32(u32::from(how >> 7) * 5),
+        peer_key: PeerKey::from_u32(u32::from(has_key(who)) * 5),
     }
 }
 
@@ -144,7 +154,7 @@ fn entry<'a>(
     now: Tick,
     terms: Terms<'a>,
 ) -> Entry<'a> {
-    let ipv6 = how >> 5 & 1 != 0;
+    let ipv6 = if has_key(who) { who & 16 != 0 } else { how >> 5 & 1 != 0 };
     let ip = if ipv6 { [7; 16].into() } else { [8, 8, who, how].into() };
     Entry {
         torrent: TorrentId((who & 1).into()),

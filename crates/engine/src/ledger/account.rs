@@ -32,6 +32,21 @@ impl Kind {
     pub(super) const COUNT: usize = 3;
 }
 
+/// Where a session stands between its begin and its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Life {
+    /// Its end was told.
+    Ended,
+    /// It goes on, but its begin could not be written down.
+    Untold,
+    /// Its begin was told.
+    Told,
+}
+
+/// What parallel sessions have counted of each other's time.
+pub(super) type Covered = [[u32; Kind::COUNT]; SESSIONS_PER_ACCOUNT_MAX];
+
 /// Who announces, as far as sessions are told apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announcer {
@@ -67,8 +82,7 @@ pub(super) struct Session {
     /// Families whose endpoint announced last by another peer id; a bit each.
     pub(super) joined: u8,
     pub(super) lacks: bool,
-    /// Whether its end is still to be told.
-    pub(super) open: bool,
+    pub(super) life: Life,
     /// Where `counters` came from.
     pub(super) family: Family,
 }
@@ -88,8 +102,14 @@ impl Session {
 
     /// Counts from now on, as it stands.
     pub(super) const fn stand(&mut self, lacks: bool, open: bool, now: u32) {
-        (self.lacks, self.open, self.counted) = (lacks, open, now);
+        self.life = if open { Life::Told } else { Life::Ended };
+        (self.lacks, self.counted) = (lacks, now);
         self.covered = [0; Kind::COUNT];
+    }
+
+    /// Whether its end is still to be told.
+    pub(super) fn is_open(&self) -> bool {
+        self.life != Life::Ended
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -218,26 +238,29 @@ impl Account {
     /// Whether [`Self::place`] finds a place.
     pub(super) fn has_place(&self, ledger_is_full: bool) -> bool {
         (!ledger_is_full && self.len() < SESSIONS_PER_ACCOUNT_MAX)
-            || self.sessions().any(|session| !session.open)
+            || self.sessions().any(|session| !session.is_open())
     }
 
     /// Works out anew whether the user downloads, and returns by how many torrents more.
     pub(super) fn count_downloads(&mut self) -> i8 {
-        let downloads = self.sessions().any(|session| session.open && session.lacks);
+        let downloads = self.sessions().any(|session| session.is_open() && session.lacks);
         let before = core::mem::replace(&mut self.downloads, downloads);
         i8::from(downloads) - i8::from(before)
     }
 
     /// Puts a session in, for the ended one that is longest silent if there are too many. Returns its
-    /// place and by how many sessions there are more.
-    pub(super) fn place(&mut self, session: Session, ledger_is_full: bool) -> Option<(usize, u64)> {
+    /// place, and the session that was there.
+    pub(super) fn place(
+        &mut self,
+        session: Session,
+        ledger_is_full: bool,
+    ) -> Option<(usize, Option<Session>)> {
         if !ledger_is_full && self.len() < SESSIONS_PER_ACCOUNT_MAX {
-            return Some((self.push(session), 1));
+            return Some((self.push(session), None));
         }
-        let ended = (0..self.len()).filter(|&at| !self.session(at).open);
+        let ended = (0..self.len()).filter(|&at| !self.session(at).is_open());
         let at = ended.min_by_key(|&at| self.session(at).counted)?;
-        *self.session_mut(at) = session;
-        Some((at, 0))
+        Some((at, Some(core::mem::replace(self.session_mut(at), session))))
     }
 
     fn push(&mut self, session: Session) -> usize {
@@ -300,6 +323,20 @@ impl Account {
         secs
     }
 
+    /// Notes what has been counted of each session's time.
+    pub(super) fn save_covered(&self, out: &mut Covered) {
+        for (out, session) in out.iter_mut().zip(self.sessions()) {
+            *out = session.covered;
+        }
+    }
+
+    /// Goes back to what was counted of each session's time.
+    pub(super) fn restore_covered(&mut self, saved: &Covered) {
+        for (at, covered) in saved.iter().enumerate().take(self.len()) {
+            self.session_mut(at).covered = *covered;
+        }
+    }
+
     /// What is to be remembered of a session.
     pub(super) fn state(&self, at: usize) -> SessionState {
         let session = self.session(at);
@@ -312,7 +349,7 @@ impl Account {
             corrupt_bytes: session.corrupt_bytes,
             family: session.family,
             seeds: !session.lacks,
-            open: session.open,
+            open: session.is_open(),
             pass_counted: self.pass_counted,
         }
     }
@@ -351,7 +388,7 @@ impl SessionState {
             // is right.
             joined: self.family.bit(),
             lacks: !self.seeds,
-            open: self.open,
+            life: if self.open { Life::Told } else { Life::Ended },
             family: self.family,
         }
     }

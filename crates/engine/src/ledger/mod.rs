@@ -27,7 +27,7 @@ use skep_proto::peer_addr::{IPV4_BYTES, IPV6_BYTES};
 
 use crate::hash::Seed;
 use crate::time::Tick;
-use account::{Account, Announcer, Kind, Session};
+use account::{Account, Announcer, Covered, Kind, Life, Session};
 use record::{Found, lacks, record};
 use table::{Place, Table};
 
@@ -183,6 +183,8 @@ pub struct Ledger {
     now: Tick,
     sweep: sweep::Cursor,
     before: Option<undo::Before>,
+    /// Of the account that was announced to last, right before.
+    covered: Covered,
 }
 
 impl Ledger {
@@ -197,6 +199,7 @@ impl Ledger {
             now: Tick::default(),
             sweep: sweep::Cursor::default(),
             before: None,
+            covered: Covered::default(),
         }
     }
 
@@ -231,12 +234,13 @@ impl Ledger {
         };
         let account = self.table.account_mut(place);
         let (session, pass_counted) = (*account.session(found.at), account.pass_counted);
+        account.save_covered(&mut self.covered);
         let Some(delta) = record(account, found, entry, &self.settings, now) else {
             self.tally.duplicates = self.tally.duplicates.saturating_add(1);
             return Outcome::Duplicate;
         };
-        self.before = Some(undo::Before { place, at: found.at, session, pass_counted });
-        self.tally.note(&delta, session.open);
+        self.before = Some(undo::Before { place, found, session, pass_counted });
+        self.tally.note(&delta, session.is_open());
         Outcome::Counted(delta)
     }
 
@@ -255,27 +259,27 @@ impl Ledger {
             tally.sessions += 1;
             tally.accounts += 1;
             let place = table.insert(&self.seed, hash, account);
-            return Some((place, Found { at: 0, fresh: true }));
+            return Some((place, Found { at: 0, fresh: true, evicted: None }));
         };
         let account = table.account_mut(place);
         account.forget_pass_if_old(settings, now);
-        let (at, fresh) = match account.find(&announcer, settings, now) {
+        let (at, fresh, evicted) = match account.find(&announcer, settings, now) {
             Some(at) if account.session(at).is_old(settings, now) => {
-                tally.sessions_open -= u64::from(account.session(at).open);
+                tally.sessions_open -= u64::from(account.session(at).is_open());
                 *account.session_mut(at) = announcer.session(settings, now);
-                (at, true)
+                (at, true, None)
             }
             Some(at) => {
                 account.session_mut(at).note_peer_id(&announcer);
-                (at, false)
+                (at, false, None)
             }
             None => {
-                let (at, more) = account.place(announcer.session(settings, now), full)?;
-                tally.sessions += more;
-                (at, true)
+                let (at, evicted) = account.place(announcer.session(settings, now), full)?;
+                tally.sessions += u64::from(evicted.is_none());
+                (at, true, evicted)
             }
         };
-        Some((place, Found { at, fresh }))
+        Some((place, Found { at, fresh, evicted }))
     }
 
     /// The time, which never goes back in a ledger.
@@ -315,10 +319,10 @@ impl LedgerTally {
         self.held = self.held.saturating_add(delta.held.into());
     }
 
-    /// Takes back what [`Self::note`] took notice of.
-    fn forget(&mut self, delta: &Delta, open_before: bool) {
+    /// Takes back what [`Self::note`] took notice of, of a session that is open now or not.
+    fn forget(&mut self, delta: &Delta, open_now: bool) {
         self.sessions_open -= u64::from(delta.session.open);
-        self.sessions_open += u64::from(open_before);
+        self.sessions_open += u64::from(open_now);
         self.completions = self.completions.saturating_sub(delta.completed.into());
         self.resets = self.resets.saturating_sub(delta.reset.into());
         self.held = self.held.saturating_sub(delta.held.into());
@@ -357,7 +361,7 @@ impl Announcer {
             covered: [0; Kind::COUNT],
             joined: 0,
             lacks: self.lacks,
-            open: false,
+            life: Life::Ended,
             family: self.family,
         }
     }

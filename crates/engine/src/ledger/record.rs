@@ -4,15 +4,17 @@
 
 use skep_proto::{AnnounceEvent, AnnounceRequest};
 
-use super::account::{Account, Kind, Session};
+use super::account::{Account, Kind, Life, Session};
 use super::{BEFORE_START_SECS, Delta, Entry, LedgerSettings, SPENT_MAX, Spent, Traffic};
 use crate::time::Tick;
 
 /// Where the session of an announce is and whether it was made for it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) at: usize,
     pub(super) fresh: bool,
+    /// The session in whose place it was made.
+    pub(super) evicted: Option<Session>,
 }
 
 /// Whether a client says that it lacks something of the torrent.
@@ -46,7 +48,7 @@ fn note_counters(session: &mut Session, entry: &Entry<'_>) {
 /// Enters an announce into the session it belongs to. `None` if it says nothing new.
 pub(super) fn record(
     account: &mut Account,
-    Found { at, fresh }: Found,
+    Found { at, fresh, .. }: Found,
     entry: &Entry<'_>,
     settings: &LedgerSettings,
     now: u32,
@@ -64,14 +66,14 @@ pub(super) fn record(
     let (raw, corrupt_bytes) = moved_since(&before, entry, decreased);
     let lacks = (before.lacks || !late) && lacks(request, before.lacks);
 
-    let begins = !was_active && !stops;
+    let begins = !(was_active && before.life == Life::Told) && !stops;
     account.pass_counted &= !(begins && lacks) || account.others_active(at, settings, now);
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;
 
     account.session_mut(at).move_to(entry);
     let open = account.session_mut(at).hear(family, stops, settings, now);
-    let (ended, ticking) = (!open && (before.open || fresh), !fresh && !before.is_stopped());
+    let (ended, ticking) = (!open && (before.is_open() || fresh), !fresh && !before.is_stopped());
     let moved = raw != Traffic::default() || corrupt_bytes > 0;
     let changed = fresh || begins || ended || reset || completed || moved;
     if !changed && lacks == before.lacks && (recent || !ticking) {

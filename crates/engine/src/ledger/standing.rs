@@ -71,7 +71,7 @@ impl Ledger {
         };
         let at = account.find(&Announcer::of(entry), settings, now);
         let own = at.map(|at| account.session(at)).filter(|own| !own.is_old(settings, now));
-        let active = |session: &&Session| session.open && session.is_active(settings, now);
+        let active = |session: &&Session| session.is_open() && session.is_active(settings, now);
         let others_open = account.sessions().filter(active).count() as u32;
         let open = own.is_some_and(|own| active(&own));
         let lacked = own.is_none_or(|own| own.lacks);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use skep_proto::PeerId;
 
-use super::account::Account;
+use super::account::{Account, Life};
 use super::table::{self, Place, SEGMENTS};
 use super::{Delta, Family, Ledger, LedgerTally, SessionState, Tick, TorrentId, UserId, instant};
 use crate::swarm::Swept;
@@ -66,17 +66,17 @@ impl Ledger {
         let at = account.sessions().position(|session| session.peer_id == *peer_id)?;
         let session = account.session_mut(at);
         let is_left = !session.hear(Family::Webrtc, true, settings, now);
-        (is_left && session.open).then(|| end(account, at, tally, now))
+        (is_left && session.is_open()).then(|| end(account, at, tally, now))
     }
 
     /// Sweeps one account. A session whose end is told now is forgotten in a later sweep, since the end
     /// may have to be told again. If the account goes, one that was swept before takes its place.
     fn sweep_account(&mut self, place: Place, now: u32, ends: &mut Vec<Delta>) {
-        let Self { settings, tally, table, .. } = self;
-        let account = table.account_mut(place);
-        for at in (0..account.len()).rev() {
+        for at in (0..self.table.account_mut(place).len()).rev() {
+            let Self { settings, tally, table, .. } = self;
+            let account = table.account_mut(place);
             let session = account.session(at);
-            if session.open && !session.is_active(settings, now) {
+            if session.is_open() && !session.is_active(settings, now) {
                 ends.push(end(account, at, tally, now));
                 continue;
             }
@@ -84,18 +84,26 @@ impl Ledger {
             // When room is short, counters of those who left are the first to go.
             let room = settings.sessions_max.saturating_sub(tally.sessions);
             let short = room < settings.sessions_max / 16;
-            if session.open || !(short || session.is_old(settings, now)) {
+            if session.is_open() || !(short || session.is_old(settings, now)) {
                 continue;
             }
-            tally.sessions -= 1;
-            if account.len() > 1 {
-                account.remove(at);
-                continue;
+            if self.forget(place, at) {
+                return;
             }
-            tally.accounts -= 1;
-            self.table.remove(&self.seed, place);
-            return;
         }
+    }
+
+    /// Forgets a session. Tells whether its account went with it.
+    pub(super) fn forget(&mut self, place: Place, at: usize) -> bool {
+        self.tally.sessions -= 1;
+        let account = self.table.account_mut(place);
+        if account.len() > 1 {
+            account.remove(at);
+            return false;
+        }
+        self.tally.accounts -= 1;
+        self.table.remove(&self.seed, place);
+        true
     }
 
     /// Calls `visit` with every session and for how many seconds it has been silent.
@@ -137,7 +145,7 @@ impl Ledger {
 
 /// Ends a session that says nothing more, and tells what is to be remembered of it.
 fn end(account: &mut Account, at: usize, tally: &mut LedgerTally, now: u32) -> Delta {
-    account.session_mut(at).open = false;
+    account.session_mut(at).life = Life::Ended;
     tally.sessions_open -= 1;
     let downloads = account.count_downloads();
     let session = account.state(at);

@@ -2,6 +2,8 @@
 //!
 //! Random announces against a model are among the integration tests of the crate.
 
+mod undo;
+
 use std::vec::Vec;
 
 use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, PeerId, PeerKey};

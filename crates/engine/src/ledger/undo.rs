@@ -2,7 +2,8 @@
 //!
 //! Whether something was written down is known to the caller.
 
-use super::account::Session;
+use super::account::{Life, Session};
+use super::record::Found;
 use super::table::{self, Place};
 use super::{Delta, Ledger, Spent, Terms};
 
@@ -10,19 +11,20 @@ use super::{Delta, Ledger, Spent, Terms};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) place: Place,
-    pub(super) at: usize,
+    pub(super) found: Found,
     pub(super) session: Session,
     pub(super) pass_counted: bool,
 }
 
 impl Ledger {
     /// Undoes the announce that was entered last, whose delta this is: the next one will count for
-    /// both. Returns by how many torrents more the user downloads then.
+    /// both. Where the client is heard stays known, unless it left: limits hold for it, and its user's
+    /// other clients are not told of it. Returns by how many torrents more the user downloads then.
     ///
     /// # Panics
     /// May panic if anything else was done with the ledger meanwhile.
     pub fn undo(&mut self, delta: &Delta, terms: &Terms<'_>) -> i8 {
-        let Some(Before { place, at, session, pass_counted }) = self.before.take() else {
+        let Some(Before { place, found, session, pass_counted }) = self.before.take() else {
             return 0;
         };
         let budgets = |spent: &Spent| {
@@ -37,11 +39,22 @@ impl Ledger {
                 budget.give_back(spent.bytes);
             }
         }
-        self.tally.forget(delta, session.open);
         let account = self.table.account_mut(place);
-        *account.session_mut(at) = session;
         account.pass_counted = pass_counted;
-        account.count_downloads()
+        account.restore_covered(&self.covered);
+        let Found { at, fresh, evicted } = found;
+        let undone = match evicted {
+            Some(evicted) => evicted,
+            None => session.undone(account.session(at), delta, fresh),
+        };
+        *account.session_mut(at) = undone;
+        self.tally.forget(delta, undone.is_open());
+        let downloads = account.count_downloads();
+        // Nothing is known of a client of which only the end was heard.
+        if fresh && delta.ended && evicted.is_none() {
+            self.forget(place, at);
+        }
+        downloads
     }
 
     /// Undoes the end of a silent session: the next sweep tells it again. Returns by how many torrents
@@ -57,8 +70,30 @@ impl Ledger {
         };
         drop(sessions);
         let session = account.session_mut(at);
-        self.tally.sessions_open += u64::from(!session.open);
-        session.open = true;
+        self.tally.sessions_open += u64::from(!session.is_open());
+        session.life = Life::Told;
         account.count_downloads()
+    }
+}
+
+impl Session {
+    /// The session as it was before an announce, but for where the client is, by the session as it was
+    /// after it.
+    fn undone(&self, after: &Self, delta: &Delta, fresh: bool) -> Self {
+        if delta.ended {
+            return *self;
+        }
+        let Self { seen, ipv4, ipv6, .. } = *after;
+        let mut undone = Self { seen, ipv4, ipv6, ..*self };
+        if delta.began {
+            undone.life = Life::Untold;
+        }
+        if self.is_stopped() {
+            // It was not there until now, and is from now on.
+            (undone.counted, undone.covered) = (after.counted, after.covered);
+        }
+        // So that what was finished is seen again.
+        undone.lacks |= fresh && delta.completed;
+        undone
     }
 }
