@@ -2,7 +2,7 @@
 //!
 //! The address of the client is not here: it belongs to the transport, not to the message.
 
-use crate::{InfoHash, PeerId, PeerKey};
+use crate::{DecodeError, InfoHash, PeerId, PeerKey};
 
 /// What happened at the client since its last announce.
 ///
@@ -54,6 +54,21 @@ pub struct AnnounceRequest {
     pub num_want: NumWant,
     /// Ties the addresses of one client together.
     pub peer_key: PeerKey,
+}
+
+/// The first number that a user's traffic cannot be counted without, and that an announce does not
+/// tell, or not so that it can be read. A `left` that stands for "unknown" is told.
+pub(crate) const fn uncounted(
+    has_left: bool,
+    uploaded_bytes: Option<u64>,
+    downloaded_bytes: Option<u64>,
+) -> Option<DecodeError> {
+    match (has_left, uploaded_bytes, downloaded_bytes) {
+        (false, ..) => Some(DecodeError::MissingLeft),
+        (_, None, _) => Some(DecodeError::MissingUploaded),
+        (.., None) => Some(DecodeError::MissingDownloaded),
+        _ => None,
+    }
 }
 
 /// Turns a `left` field into bytes, or `None` for the two values that clients send for "unknown".

@@ -36,11 +36,15 @@ pub enum DecodeError {
     InvalidAnswer,
     /// No `left` in an announce of a user whose traffic is counted.
     MissingLeft,
+    /// No `uploaded` that can be read in an announce of a user whose traffic is counted.
+    MissingUploaded,
+    /// No `downloaded` that can be read in an announce of a user whose traffic is counted.
+    MissingDownloaded,
 }
 
 impl DecodeError {
     /// Every variant, in the order of [`DecodeError::index`].
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::MalformedPacket,
         Self::UnknownAction,
         Self::MissingInfoHash,
@@ -55,6 +59,8 @@ impl DecodeError {
         Self::InvalidOfferId,
         Self::InvalidAnswer,
         Self::MissingLeft,
+        Self::MissingUploaded,
+        Self::MissingDownloaded,
     ];
 
     /// Position in [`DecodeError::ALL`], to count by.
@@ -81,6 +87,8 @@ impl DecodeError {
             Self::InvalidOfferId => "invalid offer_id",
             Self::InvalidAnswer => "invalid answer",
             Self::MissingLeft => "missing left",
+            Self::MissingUploaded => "missing or invalid uploaded",
+            Self::MissingDownloaded => "missing or invalid downloaded",
         }
     }
 
@@ -102,6 +110,8 @@ impl DecodeError {
             Self::InvalidOfferId => "invalid_offer_id",
             Self::InvalidAnswer => "invalid_answer",
             Self::MissingLeft => "missing_left",
+            Self::MissingUploaded => "missing_uploaded",
+            Self::MissingDownloaded => "missing_downloaded",
         }
     }
 }

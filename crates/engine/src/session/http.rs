@@ -155,8 +155,8 @@ impl<'a> HttpSession<'a> {
         let announce = answers.announce(read.announce, source, read.claimed_ip);
         let passkey = target.route.passkey().or(read.passkey);
         let member = rules.admit(&announce, passkey, reason).map_err(HttpRefusal::Refused)?;
-        if member.is_some() && !read.has_left {
-            return Err(HttpRefusal::Broken(DecodeError::MissingLeft));
+        if let (Some(_), Some(error)) = (member, read.uncounted) {
+            return Err(HttpRefusal::Broken(error));
         }
         let own_gates = &self.policy.own_gates;
         own_gates.admit(&announce, member.as_ref()).map_err(HttpRefusal::Refused)?;

@@ -10,7 +10,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use skep_proto::http::Passkey;
-use skep_proto::{AnnounceEvent, AnnounceRequest, InfoHash, NumWant, OfferId, PeerId};
+use skep_proto::{AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, OfferId, PeerId};
 
 use super::Policy;
 use crate::counters::TrafficCounters;
@@ -72,6 +72,8 @@ impl Default for WebsocketSettings {
 /// Why a message of a browser is not carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WebsocketRefusal<'a> {
+    /// It does not tell what a user's traffic cannot be counted without.
+    Broken(DecodeError),
     /// A rule says no.
     Refused(Refusal<'a>),
     /// The connection announced this torrent under another peer id and did not stop that one.
@@ -83,13 +85,14 @@ pub enum WebsocketRefusal<'a> {
 }
 
 impl<'a> WebsocketRefusal<'a> {
-    /// Names for a metric label of those that are no refusals of gates.
+    /// Names for a metric label of those that are neither errors of decoding nor refusals of gates.
     pub const LABELS: [&'static str; 3] = ["second_peer_id", "peer_id_in_use", "too_many_torrents"];
 
     /// The text that the client gets.
     #[must_use]
     pub const fn text(self) -> &'a str {
         match self {
+            Self::Broken(error) => error.text(),
             Self::Refused(refusal) => refusal.text(),
             Self::SecondPeerId => "only one peer_id per torrent",
             Self::PeerIdInUse => "peer_id already in use",
@@ -100,6 +103,7 @@ impl<'a> WebsocketRefusal<'a> {
     /// Counts the refusal where it belongs.
     pub fn count(&self, counters: &TrafficCounters) {
         match self {
+            Self::Broken(error) => counters.decode_errors[error.index()].add(1),
             Self::Refused(refusal) => counters.refusals[refusal.index()].add(1),
             Self::SecondPeerId => counters.websocket_refusals[0].add(1),
             Self::PeerIdInUse => counters.websocket_refusals[1].add(1),
@@ -244,7 +248,8 @@ impl WebsocketSession {
         now.0.saturating_sub(self.heard.0) > interval.saturating_mul(2).max(IDLE_SECS_MIN)
     }
 
-    /// Decides about an announce that brings so many offers. `reason` is room for what a refusal says.
+    /// Decides about an announce that brings so many offers. `uncounted` is what is wrong with it if
+    /// traffic is counted, and `reason` is room for what a refusal says.
     ///
     /// # Errors
     /// The first rule that says no.
@@ -252,6 +257,7 @@ impl WebsocketSession {
         &self,
         policy: &'p Policy,
         request: AnnounceRequest,
+        uncounted: Option<DecodeError>,
         offers: usize,
         reason: &'p mut Reason,
     ) -> Result<WebsocketAnnounce, WebsocketRefusal<'p>> {
@@ -261,6 +267,9 @@ impl WebsocketSession {
         let passkey = self.credential.passkey();
         let member =
             policy.rules.admit(&announce, passkey, reason).map_err(WebsocketRefusal::Refused)?;
+        if let (Some(_), Some(error)) = (member, uncounted) {
+            return Err(WebsocketRefusal::Broken(error));
+        }
         let own_gates = &policy.own_gates;
         own_gates.admit(&announce, member.as_ref()).map_err(WebsocketRefusal::Refused)?;
         let stopped = request.event == AnnounceEvent::Stopped;

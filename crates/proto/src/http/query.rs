@@ -9,6 +9,7 @@ use core::str;
 
 use super::percent::{decode_exact, decode_into, decoded};
 use super::target::Passkey;
+use crate::announce::uncounted;
 use crate::{
     AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, PeerId, PeerKey,
     left_from_wire, peer_addr,
@@ -39,8 +40,9 @@ pub struct AnnounceQuery<'a> {
     pub compact: bool,
     /// Dictionary peers without their peer ids.
     pub no_peer_id: bool,
-    /// Whether it says what is left, or that this is not known.
-    pub has_left: bool,
+    /// What is wrong with it where traffic is counted: the first of `left`, `uploaded` and
+    /// `downloaded` that it does not tell. One that cannot be read counts as 0 everywhere else.
+    pub uncounted: Option<DecodeError>,
     /// Bytes that the client got and threw away since `started`, as claimed.
     pub corrupt_bytes: Option<u64>,
     /// The address literal in `ip=`, which nobody has to believe.
@@ -162,7 +164,7 @@ pub fn parse_announce(
     let plus = options.plus_literal;
     let (mut info_hash, mut hash_count) = (Err(DecodeError::MissingInfoHash), 0u32);
     let (mut peer_id, mut port) = (Err(DecodeError::MissingPeerId), None);
-    let (mut uploaded_bytes, mut downloaded_bytes, mut left_bytes) = (0, 0, None);
+    let (mut uploaded_bytes, mut downloaded_bytes, mut left_bytes) = (None, None, None);
     let (mut event, mut num_want) = (AnnounceEvent::None, NumWant::Default);
     let (mut compact, mut no_peer_id, mut has_left) = (true, false, false);
     let mut peer_key = PeerKey::default();
@@ -182,8 +184,8 @@ pub fn parse_announce(
                 peer_id = id.ok_or(DecodeError::InvalidPeerId);
             }
             Parameter::Port => port = number(value).and_then(|port| u16::try_from(port).ok()),
-            Parameter::Uploaded => uploaded_bytes = number(value).unwrap_or(0),
-            Parameter::Downloaded => downloaded_bytes = number(value).unwrap_or(0),
+            Parameter::Uploaded => uploaded_bytes = number(value),
+            Parameter::Downloaded => downloaded_bytes = number(value),
             Parameter::Corrupt => corrupt_bytes = number(value),
             Parameter::Left => {
                 (has_left, left_bytes) = (true, number(value).and_then(left_from_wire));
@@ -207,8 +209,8 @@ pub fn parse_announce(
         info_hash,
         peer_id,
         port,
-        uploaded_bytes,
-        downloaded_bytes,
+        uploaded_bytes: uploaded_bytes.unwrap_or(0),
+        downloaded_bytes: downloaded_bytes.unwrap_or(0),
         left_bytes,
         event,
         num_want,
@@ -218,7 +220,7 @@ pub fn parse_announce(
         announce,
         compact,
         no_peer_id,
-        has_left,
+        uncounted: uncounted(has_left, uploaded_bytes, downloaded_bytes),
         corrupt_bytes,
         claimed_ip,
         passkey,

@@ -7,6 +7,7 @@ use core::fmt;
 
 use super::close_code;
 use super::json::{Malformed, Scanner, Text, Value, WORD_BYTES_MAX};
+use crate::announce::uncounted;
 use crate::{
     AnnounceEvent, AnnounceRequest, DecodeError, InfoHash, NumWant, OfferId, PeerId, PeerKey,
     left_from_wire,
@@ -61,6 +62,10 @@ pub enum Request<'a> {
 pub struct Announce<'a> {
     /// What it says of the client; the port is always 0.
     pub request: AnnounceRequest,
+    /// What is wrong with it where traffic is counted: the first of `left`, `uploaded` and
+    /// `downloaded` that it does not tell. A `left` of null is told: browsers do not know it before
+    /// they have the metadata.
+    pub uncounted: Option<DecodeError>,
     /// The connections that it offers to others.
     pub offers: Offers<'a>,
 }
@@ -284,8 +289,9 @@ struct Fields<'a> {
     peer_id: Option<Value<'a>>,
     to_peer_id: Option<Value<'a>>,
     offer_id: Option<Value<'a>>,
-    uploaded_bytes: u64,
-    downloaded_bytes: u64,
+    uploaded_bytes: Option<u64>,
+    downloaded_bytes: Option<u64>,
+    has_left: bool,
     left_bytes: Option<u64>,
     event: AnnounceEvent,
     num_want: NumWant,
@@ -301,8 +307,9 @@ impl<'a> Fields<'a> {
         peer_id: None,
         to_peer_id: None,
         offer_id: None,
-        uploaded_bytes: 0,
-        downloaded_bytes: 0,
+        uploaded_bytes: None,
+        downloaded_bytes: None,
+        has_left: false,
         left_bytes: None,
         event: AnnounceEvent::None,
         num_want: NumWant::Default,
@@ -328,9 +335,12 @@ impl<'a> Fields<'a> {
             b"peer_id" => self.peer_id = Some(scanner.value()?),
             b"to_peer_id" => self.to_peer_id = Some(scanner.value()?),
             b"offer_id" => self.offer_id = Some(scanner.value()?),
-            b"uploaded" => self.uploaded_bytes = read_uint(scanner.value()?).unwrap_or(0),
-            b"downloaded" => self.downloaded_bytes = read_uint(scanner.value()?).unwrap_or(0),
-            b"left" => self.left_bytes = read_uint(scanner.value()?).and_then(left_from_wire),
+            b"uploaded" => self.uploaded_bytes = read_uint(scanner.value()?),
+            b"downloaded" => self.downloaded_bytes = read_uint(scanner.value()?),
+            b"left" => {
+                let left = read_uint(scanner.value()?).and_then(left_from_wire);
+                (self.has_left, self.left_bytes) = (true, left);
+            }
             b"event" => self.event = read_event(scanner.value()?),
             b"numwant" => self.num_want = read_num_want(scanner.value()?),
             b"answer" => self.answer = read_answer(scanner)?,
@@ -357,14 +367,15 @@ impl<'a> Fields<'a> {
             info_hash: self.torrent()?,
             peer_id: self.sender()?,
             port: 0,
-            uploaded_bytes: self.uploaded_bytes,
-            downloaded_bytes: self.downloaded_bytes,
+            uploaded_bytes: self.uploaded_bytes.unwrap_or(0),
+            downloaded_bytes: self.downloaded_bytes.unwrap_or(0),
             left_bytes: self.left_bytes,
             event: self.event,
             num_want: self.num_want,
             peer_key: PeerKey::default(),
         };
-        Ok(Announce { request, offers: self.offers })
+        let uncounted = uncounted(self.has_left, self.uploaded_bytes, self.downloaded_bytes);
+        Ok(Announce { request, uncounted, offers: self.offers })
     }
 
     fn answer(&self) -> Result<Answer<'a>, DecodeError> {

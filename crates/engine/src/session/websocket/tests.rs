@@ -34,7 +34,7 @@ fn request(torrent: InfoHash, peer_id: PeerId, event: AnnounceEvent) -> Announce
 fn announce(session: &mut WebsocketSession, number: u8, peer_id: u8, event: AnnounceEvent) {
     let policy = Policy::default();
     let request = request(torrent(number), peer(peer_id), event);
-    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap();
+    let announce = session.announce(&policy, request, None, 0, &mut Reason::default()).unwrap();
     session.announced(&announce, &Announced::default(), 120).unwrap();
 }
 
@@ -58,7 +58,7 @@ fn announce_that_was_not_stored_is_not_owned() {
     let mut session = session();
     let policy = Policy::default();
     let request = request(torrent(1), peer(1), AnnounceEvent::None);
-    let announce = session.announce(&policy, request, 0, &mut Reason::default()).unwrap();
+    let announce = session.announce(&policy, request, None, 0, &mut Reason::default()).unwrap();
     let refused = Announced { peer_id_in_use: true, ..Announced::default() };
     let error = session.announced(&announce, &refused, 120).unwrap_err();
     assert_eq!(error.text(), "peer_id already in use");
@@ -73,7 +73,7 @@ fn offers_wanted_are_those_that_there_are_and_no_more_than_asked_or_allowed() {
     let mut policy = Policy::default();
     let wanted = |policy: &Policy, num_want, offers, event| {
         let request = AnnounceRequest { num_want, ..request(torrent(1), peer(1), event) };
-        session.announce(policy, request, offers, &mut Reason::default()).unwrap().offers
+        session.announce(policy, request, None, offers, &mut Reason::default()).unwrap().offers
     };
     let none = AnnounceEvent::None;
     assert_eq!(wanted(&policy, NumWant::Default, 5, none), 5);

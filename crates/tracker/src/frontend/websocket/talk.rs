@@ -125,8 +125,9 @@ impl<'a> Speaking<'a> {
         'a: 'r,
     {
         let Self { door, policy, now, .. } = *self;
+        let Announce { request, uncounted, .. } = announce;
         let offers = announce.offers.as_slice();
-        let asked = self.session.announce(policy, announce.request, offers.len(), reason)?;
+        let asked = self.session.announce(policy, *request, *uncounted, offers.len(), reason)?;
         let mut batch = One {
             request: [Request::Announce(asked.announce)],
             member: asked.member,

@@ -167,10 +167,45 @@ fn a_left_that_is_not_known_is_no_missing_one() {
     for left in ["9223372036854775807", "18446744073709551615", "NaN", ""] {
         let hash = "%01".repeat(20);
         let target = format!(
-            "/passkey-1/announce?info_hash={hash}&peer_id=-TR4100-abcdefghijkl&port=1&left={left}"
+            "/passkey-1/announce?info_hash={hash}&peer_id=-TR4100-abcdefghijkl&port=1&uploaded=0&downloaded=0&left={left}"
         );
         wire::read_http_announce(tracker.get(&target).ok()).unwrap();
     }
+}
+
+#[test]
+fn counters_that_are_missing_or_no_numbers_are_no_zeros() {
+    let tracker = setup();
+    let (hash, peer_id) = ("%01".repeat(20), "-TR4100-abcdefghijkl");
+    let table = [
+        ("left=5", "missing or invalid uploaded"),
+        ("left=5&uploaded=&downloaded=1", "missing or invalid uploaded"),
+        ("left=5&uploaded=-1&downloaded=1", "missing or invalid uploaded"),
+        ("left=5&uploaded=1", "missing or invalid downloaded"),
+        ("left=5&uploaded=1&downloaded=NaN", "missing or invalid downloaded"),
+        ("uploaded=1&downloaded=1", "missing left"),
+    ];
+    for (query, expected) in table {
+        let target =
+            format!("/passkey-1/announce?info_hash={hash}&peer_id={peer_id}&port=1&{query}");
+        assert_eq!(failure(tracker.get(&target).ok()), expected, "{query}");
+    }
+    let mut browser = browser(&tracker, "/passkey-1/announce");
+    for (name, value, expected) in [
+        ("uploaded", Value::Null, "missing or invalid uploaded"),
+        ("uploaded", json!("5"), "missing or invalid uploaded"),
+        ("downloaded", json!(-5), "missing or invalid downloaded"),
+        ("downloaded", json!(0.5), "missing or invalid downloaded"),
+    ] {
+        let message = web::announce(&torrent(1), &web::peer(1), json!({"left": 5, name: value}));
+        assert_eq!(browser.ask(&message)["failure reason"], expected, "{name}");
+    }
+    let mut message = web::announce(&torrent(1), &web::peer(1), json!({}));
+    message.as_object_mut().unwrap().remove("left");
+    assert_eq!(browser.ask(&message)["failure reason"], "missing left");
+    assert_eq!(torrents(&tracker), 0);
+    let unknown = web::announce(&torrent(1), &web::peer(1), json!({"left": null}));
+    assert_eq!(browser.ask(&unknown)["failure reason"], Value::Null);
 }
 
 #[test]
