@@ -66,7 +66,7 @@ pub(super) fn record(
     let (raw, corrupt_bytes) = moved_since(&before, entry, decreased);
     let lacks = (before.lacks || !late) && lacks(request, before.lacks);
 
-    let begins = !(was_active && before.life == Life::Told) && !stops;
+    let begins = !(stops || was_active && before.life == Life::Told);
     account.pass_counted &= !(begins && lacks) || account.others_active(at, settings, now);
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;
