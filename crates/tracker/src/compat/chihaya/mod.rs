@@ -185,7 +185,7 @@ mod tests {
         let compat = Compat { chihaya_freeleech: true, ..Config::default().compat };
         begin(&books, &compat).unwrap();
         assert_eq!(download(&site), [Permille(0)]);
-        books.refresh(true, true).unwrap();
+        books.refresh(&|| Some(0), true).unwrap();
         assert_eq!(download(&site), [Permille(0)], "the storage knows nothing of it");
         for id in [0, 1, u32::MAX].map(FactorId) {
             assert_eq!(site.factor(id), None, "the API knows nothing of it");
