@@ -3,6 +3,8 @@
 //!
 //! Real storages, real clients and a process that is killed are in the tests of the program.
 
+mod decisions;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod guide;
+
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
@@ -34,9 +36,9 @@ impl Tracker {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("skep.toml");
         fs::write(&file, text).unwrap();
-        let own = ["--mode=private", "--listen.port=0", "--listen.admin=127.0.0.1:0"];
-        let data = format!("--storage.data_dir={}", folder.path().display());
-        let config = [OsString::from("--config"), file.into(), data.into()];
+        let data_dir = format!("--storage.data_dir={}", folder.path().display());
+        let own = ["--mode=private", "--listen.port=0", "--listen.admin=127.0.0.1:0", &data_dir];
+        let config = [OsString::from("--config"), file.into()];
         let arguments = own.iter().map(OsString::from).chain(config);
         let Meant::Serve(sources) = cli::parse(arguments, &[]).unwrap() else {
             panic!("not the command to serve")

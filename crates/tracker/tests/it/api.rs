@@ -6,6 +6,7 @@ mod access;
 mod live;
 mod problems;
 mod records;
+mod totals;
 
 use crate::support::api::{ApiClient, token};
 use crate::support::{Tracker, torrent};

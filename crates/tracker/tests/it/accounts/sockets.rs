@@ -15,7 +15,7 @@ use skep_proto::{AnnounceEvent, AnnounceRequest, TransactionId};
 use super::Collector;
 use crate::private::{Way, browser, http_target, of_site, put, url_data, user};
 use crate::support::websocket as web;
-use crate::support::{Tracker, announce, torrent};
+use crate::support::{Tracker, announce, torrent, wait_until};
 
 /// The ways that differ in how an answer is given.
 pub(super) const WAYS: [Way; 3] = [Way::Path, Way::Udp, Way::Websocket];
@@ -161,4 +161,46 @@ fn own_browsers_get_no_offers() {
     assert_eq!(answer["incomplete"], json!(3));
     assert!(other.hear()["offer"].is_object());
     own.hears_nothing();
+}
+
+#[test]
+fn browser_that_vanishes_gives_its_slot_back_with_its_last_connection() {
+    let (tracker, sink) = start();
+    put(&tracker, [Change::PutUser(User { slots: Some(1), ..user(1) })]);
+    let other = || Way::Path.announce(&tracker, "passkey-1", &announce(torrent(2), 6881, 7));
+    let says = web::announce(&torrent(1), &web::peer(1), json!({"left": 7}));
+    let open = |count| tracker.metric("skep_websocket_connections") == count;
+    let [mut gone, mut back] = [(); 2].map(|()| browser(&tracker, "/passkey-1/announce"));
+    gone.ask(&says);
+    back.ask(&says);
+    drop(gone);
+    wait_until("the first connection is over", || open(1));
+    // The worker has done with it once it answers.
+    back.hears_nothing();
+    assert_eq!(other(), Err("All your download slots are in use".to_owned()));
+    assert!(deltas(&sink).iter().all(|delta| !delta.ended));
+    drop(back);
+    wait_until("the slot is free", || other().is_ok());
+    let taken = sink.taken();
+    let ends: Vec<_> = taken.iter().filter(|(delta, _)| delta.ended).collect();
+    assert_eq!(ends.len(), 1, "{taken:?}");
+    let (end, endpoint) = ends[0];
+    assert_eq!((end.session.peer_id, end.session.open, *endpoint), (web::peer(1), false, None));
+}
+
+#[test]
+fn end_of_a_browser_that_is_not_taken_is_told_by_the_sweep() {
+    let (tracker, sink) = start();
+    let mut gone = browser(&tracker, "/passkey-1/announce");
+    gone.ask(&web::announce(&torrent(1), &web::peer(1), json!({"left": 7})));
+    let mut watcher = browser(&tracker, "/passkey-2/announce");
+    sink.taken();
+    sink.fill(true);
+    drop(gone);
+    wait_until("its peer is gone", || watcher.scrape(&torrent(1)) == [0, 0, 0]);
+    sink.fill(false);
+    assert_eq!(tracker.running().store().accounts_tally().sessions_open, 1);
+    tracker.running().sweep();
+    let ends = deltas(&sink);
+    assert_eq!(ends.iter().map(|delta| delta.ended).collect::<Vec<_>>(), [true], "{ends:?}");
 }
