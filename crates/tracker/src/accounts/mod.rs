@@ -64,6 +64,12 @@ pub trait DeltaSink: Send + Sync {
         false
     }
 
+    /// Whether the begin of a session would be refused now, because the reply would have to wait until it
+    /// is on the disk and there is hardly room.
+    fn refuses_begins(&self) -> bool {
+        false
+    }
+
     /// Whether a reply to this delta must wait until it is on the disk.
     fn wants_durable(&self, delta: &Delta) -> bool;
 

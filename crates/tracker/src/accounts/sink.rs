@@ -64,6 +64,10 @@ impl DeltaSink for JournalSink {
         self.journal.is_short()
     }
 
+    fn refuses_begins(&self) -> bool {
+        self.durable_events && self.journal.is_short()
+    }
+
     fn wants_durable(&self, delta: &Delta) -> bool {
         // A session whose begin is forgotten would begin anew, without what it moved until then.
         self.durable_events && (is_said_once(delta) || delta.began)

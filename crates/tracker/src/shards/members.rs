@@ -1,7 +1,8 @@
 //! What a shard does for members: limits, accounts and the swarm under one lock.
 //!
 //! Which limits hold was found out by gates; what an announce counts for is known to the ledger. A
-//! refused announce leaves no trace in either.
+//! refused announce leaves no trace in either, but for what is true all the same: that a client has
+//! left, or has everything.
 
 use std::net::SocketAddr;
 
@@ -109,6 +110,11 @@ impl Kept {
         let standing = members.ledger.standing(&entry);
         if let Err(refusal) = standing.admit(announce.request.event, member.peers_max) {
             return Answer::Refused(refusal);
+        }
+        // Nobody is listed who is told to try again.
+        let begins = !standing.open && announce.request.event != AnnounceEvent::Stopped;
+        if begins && keeping.ledgers.sink.refuses_begins() {
+            return Answer::Refused(Refusal::NotRecorded);
         }
         if standing.begins_download && !keeping.slots.take(member.user, member.slots) {
             return Answer::Refused(Refusal::NoSlotFree);

@@ -96,6 +96,11 @@ impl DeltaSink for Collector {
         self.state.lock().is_short
     }
 
+    fn refuses_begins(&self) -> bool {
+        let state = self.state.lock();
+        state.durable && state.is_short
+    }
+
     fn wants_durable(&self, delta: &Delta) -> bool {
         self.state.lock().durable && (delta.ended || delta.completed)
     }

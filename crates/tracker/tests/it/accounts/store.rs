@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use skep::shards::{Answer, PeerStore};
 use skep_engine::Tick;
 use skep_engine::gate::Refusal;
-use skep_engine::ledger::{LedgerSettings, Traffic};
+use skep_engine::ledger::{LedgerSettings, TorrentId, Traffic};
 use skep_engine::site::Member;
 use skep_proto::{AnnounceEvent, AnnounceRequest};
 
@@ -214,6 +214,41 @@ fn an_event_sent_anew_is_promised_whatever_it_changes() {
     assert!(matches!(answer, Answer::Promised(_, 2)), "a duplicate: {answer:?}");
     let usual = AnnounceRequest { event: AnnounceEvent::None, ..again };
     accepted(kept.announce(member(1, 1), HERE, usual));
+}
+
+#[test]
+fn a_begin_that_cannot_be_promised_leaves_no_trace() {
+    let mut kept = kept();
+    kept.sink.want_durable();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    let before = (kept.store.accounts_tally(), kept.store.tally());
+    kept.sink.shorten(true);
+    refused(kept.announce(member(2, 1), HERE, asks(1, 6882, 5)), Refusal::NotRecorded);
+    assert_eq!((kept.store.accounts_tally(), kept.store.tally()), before);
+    // What goes on is not refused, and what ends neither.
+    accepted(kept.announce(member(1, 1), THERE, asks(1, 6881, 5)));
+    let answer = kept.announce(member(1, 1), THERE, stops(1, 6881));
+    assert!(!matches!(answer, Answer::Refused(_)), "{answer:?}");
+    kept.sink.shorten(false);
+    accepted(kept.announce(member(2, 1), HERE, asks(1, 6882, 5)));
+}
+
+#[test]
+fn limits_hold_for_clients_whose_begin_is_not_taken() {
+    let mut kept = kept();
+    let one = Member { peers_max: 1, slots: 1, ..member(1, 1) };
+    kept.sink.fill(true);
+    for _ in 0..2 {
+        accepted(kept.announce(one, HERE, asks(1, 6881, 5)));
+    }
+    refused(kept.announce(one, HERE, asks(1, 6882, 5)), Refusal::TooManyClients);
+    let elsewhere = Member { torrent: TorrentId(2), ..one };
+    refused(kept.announce(elsewhere, HERE, asks(2, 6881, 5)), Refusal::NoSlotFree);
+    kept.sink.fill(false);
+    accepted(kept.announce(one, HERE, asks(1, 6881, 5)));
+    let taken = kept.sink.taken();
+    assert!(taken.len() == 1 && taken[0].0.began, "{taken:?}");
+    assert_eq!(kept.store.accounts_tally().sessions_open, 1);
 }
 
 #[test]
