@@ -2,8 +2,9 @@
 //!
 //! Nothing here looks at the wire: what counts is that aria2, Transmission, libtorrent and
 //! webtorrent, each as its users run it, find a peer. Every test has a network of its own that
-//! leads nowhere, holds addresses of one family or of both, and leaves clients no other way to meet: no DHT,
-//! no local discovery, no peer exchange. The programs are installed by `cargo xtask install`.
+//! leads nowhere, holds addresses of one family or of both, and leaves clients no other way to
+//! meet: no DHT, no local discovery, no peer exchange. The programs are installed by
+//! `cargo xtask install`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

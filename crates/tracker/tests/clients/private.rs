@@ -176,7 +176,7 @@ fn expect_every_address(client: &Process, addresses: &[IpAddr]) {
     for address in addresses {
         let socket = SocketAddr::new(*address, 6881);
         wait_until(&format!("{} is answered at {socket}", client.name()), || {
-            client.last(&socket.to_string()).is_some()
+            client.said(&format!("[{socket}-v1] received peers")) > 0
         });
     }
 }
