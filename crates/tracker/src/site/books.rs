@@ -164,3 +164,6 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,10 +55,12 @@ impl Poll {
     }
 
     fn note(&mut self, refreshed: Refreshed) {
-        self.overtaken = 0;
+        self.overtaken = match refreshed {
+            Refreshed::Overtaken => self.overtaken + 1,
+            _ => 0,
+        };
         match refreshed {
-            Refreshed::Same => {}
-            Refreshed::Overtaken => self.overtaken += 1,
+            Refreshed::Same | Refreshed::Overtaken => {}
             Refreshed::Doubtful(removals) => tracing::warn!(
                 removals,
                 "most records are gone from the storage; they stay in force unless the next look \
