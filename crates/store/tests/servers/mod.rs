@@ -295,6 +295,28 @@ impl Server {
         output(&mut command)
     }
 
+    /// Ends every connection of the tracker to a database.
+    pub(crate) fn kill_connections(&self, database: &str) {
+        match self.kind {
+            Kind::Postgres => {
+                self.administer(&format!(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                     WHERE datname = '{database}' AND application_name = 'skep'"
+                ));
+            }
+            Kind::Mariadb => {
+                let sql = format!(
+                    "SELECT id FROM information_schema.processlist \
+                     WHERE db = '{database}' AND id <> CONNECTION_ID()"
+                );
+                for id in self.administer(&sql).lines() {
+                    // It may be gone already.
+                    let _gone = self.try_sql(database, &format!("KILL {id}"));
+                }
+            }
+        }
+    }
+
     /// A client that reads statements from its input, as the server's own user.
     pub(crate) fn client(&self, database: &str) -> Command {
         match self.kind {

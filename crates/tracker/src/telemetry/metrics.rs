@@ -3,6 +3,7 @@
 //! Nothing is written on the way of a request. Names, units and texts are in `names`.
 
 pub(super) mod accounts;
+pub(super) mod websocket;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,9 +14,10 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 use skep_engine::counters::{
-    Action, Counter, Cut, DropReason, ERROR_STATUSES, Handshake, TrafficCounters, WorkerCounters,
+    Action, Counter, DropReason, ERROR_STATUSES, Handshake, TrafficCounters, WorkerCounters,
 };
 use skep_engine::gate::{OwnGate, OwnGates, Refusal};
+use skep_engine::ledger::LedgerTally;
 use skep_engine::session::{HttpRefusal, WebsocketRefusal};
 use skep_engine::swarm::{LaneKind, PeerClass, Pressure, Tally};
 use skep_proto::DecodeError;
@@ -226,7 +228,12 @@ impl fmt::Debug for Sources {
 
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let scrape = Scrape { sources: self, tally: self.store.tally(), process: Process::read() };
+        let scrape = Scrape {
+            sources: self,
+            tally: self.store.tally(),
+            ledgers: self.gauges.accounts.get().map(|_| self.store.accounts_tally()),
+            process: Process::read(),
+        };
         METRICS.iter().try_for_each(|row| encode_row(&mut encoder, row, &scrape))
     }
 }
@@ -267,6 +274,8 @@ pub(super) type Reader = fn(&Scrape<'_>, &mut Samples<'_>);
 pub(super) struct Scrape<'a> {
     sources: &'a Sources,
     tally: Tally,
+    /// Where accounts are kept.
+    ledgers: Option<LedgerTally>,
     process: Option<Process>,
 }
 
@@ -427,25 +436,6 @@ pub(super) fn tls_handshakes(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
 pub(super) fn http_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     let workers = scrape.sources.workers.iter();
     samples.count(&[], workers.map(|worker| worker.http_connections.get()).sum());
-}
-
-pub(super) fn websocket_connections(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    scrape.of_workers(samples, &[], |worker| &worker.websocket_connections);
-}
-
-pub(super) fn websocket_cuts(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    for cut in Cut::ALL {
-        let workers = scrape.sources.workers.iter();
-        let sum = workers.map(|worker| worker.websocket_cuts[cut as usize].get()).sum();
-        samples.count(&[cut.label()], sum);
-    }
-}
-
-pub(super) fn websocket_messages(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
-    scrape.of_workers(samples, &["offer_passed"], |worker| &worker.offers_passed);
-    scrape.of_workers(samples, &["answer_passed"], |worker| &worker.answers_passed);
-    scrape.of_workers(samples, &["answer_unasked"], |worker| &worker.answers_unasked);
-    scrape.of_workers(samples, &["lost"], |worker| &worker.messages_lost);
 }
 
 pub(super) fn process_cpu(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! Says what exists and what it means; how a value is read stands in `metrics`.
 
-use super::metrics::{self, Reader, accounts};
+use super::metrics::{self, Reader, accounts, websocket};
 
 /// How a metric behaves over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,12 +134,52 @@ pub const METRICS: &[MetricRow] = &[
         read: accounts::apply_seconds,
     },
     MetricRow {
+        name: "skep_accounts_completions_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Downloads that members finished.",
+        labels: &[],
+        read: accounts::completions,
+    },
+    MetricRow {
+        name: "skep_accounts_counter_resets_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces whose counters were lower than the last ones of the session.",
+        labels: &[],
+        read: accounts::resets,
+    },
+    MetricRow {
+        name: "skep_accounts_duplicate_announces_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces that repeated what was known, such as by the client's other address.",
+        labels: &[],
+        read: accounts::duplicates,
+    },
+    MetricRow {
         name: "skep_accounts_given_up_records_total",
         kind: Kind::Counter,
         unit: None,
         help: "Records that nobody could read and an operator gave up.",
         labels: &[],
         read: accounts::given_up,
+    },
+    MetricRow {
+        name: "skep_accounts_held_announces_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces whose traffic was held for a decision.",
+        labels: &[],
+        read: accounts::held,
+    },
+    MetricRow {
+        name: "skep_accounts_not_kept_announces_total",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Announces that were not counted, since there was no room for their session.",
+        labels: &[],
+        read: accounts::not_kept,
     },
     MetricRow {
         name: "skep_accounts_oldest_unapplied_seconds",
@@ -156,6 +196,14 @@ pub const METRICS: &[MetricRow] = &[
         help: "Records that the storage refused for good, and that were written to refused.jsonl.",
         labels: &[],
         read: accounts::refused,
+    },
+    MetricRow {
+        name: "skep_accounts_sessions",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Sessions in memory: open ones, and ended ones that are remembered.",
+        labels: &["state"],
+        read: accounts::sessions,
     },
     MetricRow {
         name: "skep_accounts_stuck",
@@ -451,7 +499,7 @@ pub const METRICS: &[MetricRow] = &[
         unit: None,
         help: "Connections of browsers that are open now.",
         labels: &[],
-        read: metrics::websocket_connections,
+        read: websocket::connections,
     },
     MetricRow {
         name: "skep_websocket_cuts_total",
@@ -459,7 +507,7 @@ pub const METRICS: &[MetricRow] = &[
         unit: None,
         help: "Connections of browsers that the tracker ended, by its reason.",
         labels: &["reason"],
-        read: metrics::websocket_cuts,
+        read: websocket::cuts,
     },
     MetricRow {
         name: "skep_websocket_messages_total",
@@ -468,6 +516,6 @@ pub const METRICS: &[MetricRow] = &[
         help: "Offers and answers from browser to browser: passed on, answers to no offer, or lost \
                because the other one was gone or took too little.",
         labels: &["outcome"],
-        read: metrics::websocket_messages,
+        read: websocket::messages,
     },
 ];

@@ -21,12 +21,6 @@ fn lock(database: &Path) -> Connection {
     connection
 }
 
-fn metric(tracker: &Tracker, name: &str) -> u64 {
-    let page = tracker.admin("/metrics");
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
-}
-
 #[test]
 fn locked_database_is_told_and_gets_everything_later() {
     let folder = tempfile::tempdir().unwrap();
@@ -42,9 +36,9 @@ fn locked_database_is_told_and_gets_everything_later() {
     run(&mut clients, place, 3000, || tracker.wait_for("nothing is applied to the storage"));
     let health = tracker.admin("/health");
     assert!(health.contains("degraded: nothing is applied to the storage"), "{health}");
-    assert_eq!(metric(&tracker, "skep_accounts_stuck"), 1);
-    let applied = metric(&tracker, "skep_journal_position{stage=\"applied\"}");
-    assert!(metric(&tracker, "skep_journal_position{stage=\"durable\"}") > applied + 1000);
+    assert_eq!(tracker.metric("skep_accounts_stuck"), 1);
+    let applied = tracker.metric("skep_journal_position{stage=\"applied\"}");
+    assert!(tracker.metric("skep_journal_position{stage=\"durable\"}") > applied + 1000);
     drop(locked);
     tracker.wait_for("records are applied to the storage again");
     assert!(tracker.admin("/health").ends_with("\r\n\r\nok"));
@@ -99,7 +93,7 @@ fn full_disk_is_told_and_what_clients_say_again_is_counted_once_there_is_room() 
     run(&mut clients, place, 1000, || {
         tracker.wait_for("the disk of the journal takes nothing");
         assert!(tracker.admin("/health").contains("degraded: the disk of the journal"));
-        assert_eq!(metric(&tracker, "skep_journal_failing"), 1);
+        assert_eq!(tracker.metric("skep_journal_failing"), 1);
     });
     std::fs::remove_file(ballast).unwrap();
     tracker.wait_for("the disk of the journal takes records again");

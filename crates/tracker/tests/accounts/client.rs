@@ -34,6 +34,8 @@ pub(crate) struct Client {
     /// What sessions that ended moved.
     promised: Traffic,
     pub(crate) answers: u64,
+    /// Announces that the tracker said it could not count.
+    pub(crate) refusals: u64,
     /// Whether it begins and ends nothing.
     pub(crate) is_steady: bool,
 }
@@ -61,6 +63,7 @@ impl Client {
             completions: 0,
             promised: Traffic::default(),
             answers: 0,
+            refusals: 0,
             is_steady: false,
         }
     }
@@ -81,6 +84,7 @@ impl Client {
             Ok(Some(text)) => {
                 let again = text.contains("try again");
                 assert!(again, "user {} is refused: {text}", self.user);
+                self.refusals += 1;
                 false
             }
             Err(_) => false,
@@ -144,7 +148,7 @@ impl Client {
     }
 
     /// The text of a refusal; nothing if there is none.
-    fn announce_http(&self, to: SocketAddr) -> io::Result<Option<String>> {
+    pub(crate) fn announce_http(&self, to: SocketAddr) -> io::Result<Option<String>> {
         let escaped =
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("%{byte:02x}")).collect() };
         let event = match self.event {

@@ -17,7 +17,8 @@ use super::tracker::Tracker;
 pub(crate) const CLIENTS: u32 = 12;
 
 /// Settings that make rare things happen often: segments end, batches are small.
-const OFTEN: [&str; 2] = ["--journal.segment_bytes=1048576", "--journal.batch_records_max=50"];
+pub(crate) const OFTEN: [&str; 2] =
+    ["--journal.segment_bytes=1048576", "--journal.batch_records_max=50"];
 
 pub(crate) fn clients() -> Vec<Client> {
     let client = |user| Client::new(user, fastrand::Rng::with_seed(fastrand::u64(..)));
@@ -62,7 +63,8 @@ pub(crate) fn settle(clients: &mut [Client], tracker: Tracker, conn: &dyn Conn) 
     }
 }
 
-fn kill_over_and_over(storage: &Storage, folder: &Path, rounds: u32) {
+/// Kills the tracker so many times, and compares what the storage has then.
+pub(crate) fn kill_over_and_over(storage: &Storage, folder: &Path, rounds: u32) {
     let conn = storage.open(folder);
     found(&*conn, CLIENTS);
     let mut clients = clients();

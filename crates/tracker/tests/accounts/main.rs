@@ -5,6 +5,14 @@
 
 mod away;
 mod client;
+// Servers are started as Debian has them.
+#[cfg(target_os = "linux")]
+mod databases;
 mod kill;
+mod looks;
+#[cfg(target_os = "linux")]
+#[path = "../../../store/tests/servers/mod.rs"]
+#[allow(dead_code, reason = "tests of drivers need more of it")]
+mod servers;
 mod site;
 mod tracker;

@@ -106,6 +106,13 @@ impl Tracker {
         let answer = super::client::exchange(self.admin, request.as_bytes()).unwrap();
         String::from_utf8(answer).unwrap()
     }
+
+    /// The value of a metric, which may have labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.admin("/metrics");
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
+    }
 }
 
 impl Drop for Tracker {

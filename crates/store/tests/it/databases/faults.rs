@@ -68,25 +68,7 @@ fn sums_are_exact_when_the_server_is_killed_over_and_over(kind: Kind) {
 fn sums_are_exact_when_connections_are_killed_over_and_over(kind: Kind) {
     let server = shared(kind);
     let database = server.create_database();
-    let kill = |_| match kind {
-        Kind::Postgres => {
-            let sql = format!(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE datname = '{database}' AND application_name = 'skep'"
-            );
-            server.administer(&sql);
-        }
-        Kind::Mariadb => {
-            let sql = format!(
-                "SELECT id FROM information_schema.processlist \
-                 WHERE db = '{database}' AND id <> CONNECTION_ID()"
-            );
-            for id in server.administer(&sql).lines() {
-                // It may be gone already.
-                let _gone = server.try_sql(&database, &format!("KILL {id}"));
-            }
-        }
-    };
+    let kill = |_| server.kill_connections(&database);
     exact_under(&server, &database, kill, 10);
 }
 

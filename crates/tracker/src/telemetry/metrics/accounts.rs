@@ -1,8 +1,10 @@
-//! Readers of what is told of accounts: the journal, the writer and the storage.
+//! Readers of what is told of accounts: the ledgers, the journal, the writer and the storage.
 //!
 //! Where no accounts are kept there is nothing to read, and the metrics are without samples.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use skep_engine::ledger::LedgerTally;
 
 use super::{Samples, Scrape};
 use crate::accounts::{Counts, Status, Untaken};
@@ -99,5 +101,38 @@ pub(in crate::telemetry) fn write_failures(scrape: &Scrape<'_>, samples: &mut Sa
 pub(in crate::telemetry) fn commits(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
     if let Some(status) = status(scrape) {
         samples.count(&[], status.journal().commits);
+    }
+}
+
+fn of_ledgers(scrape: &Scrape<'_>, samples: &mut Samples<'_>, read: fn(&LedgerTally) -> u64) {
+    if let Some(ledgers) = &scrape.ledgers {
+        samples.count(&[], read(ledgers));
+    }
+}
+
+pub(in crate::telemetry) fn completions(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    of_ledgers(scrape, samples, |ledgers| ledgers.completions);
+}
+
+pub(in crate::telemetry) fn duplicates(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    of_ledgers(scrape, samples, |ledgers| ledgers.duplicates);
+}
+
+pub(in crate::telemetry) fn held(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    of_ledgers(scrape, samples, |ledgers| ledgers.held);
+}
+
+pub(in crate::telemetry) fn not_kept(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    of_ledgers(scrape, samples, |ledgers| ledgers.not_kept);
+}
+
+pub(in crate::telemetry) fn resets(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    of_ledgers(scrape, samples, |ledgers| ledgers.resets);
+}
+
+pub(in crate::telemetry) fn sessions(scrape: &Scrape<'_>, samples: &mut Samples<'_>) {
+    if let Some(LedgerTally { sessions, sessions_open, .. }) = scrape.ledgers {
+        samples.count(&["open"], sessions_open);
+        samples.count(&["remembered"], sessions.saturating_sub(sessions_open));
     }
 }
