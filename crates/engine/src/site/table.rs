@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use super::{Torrent, User};
+use super::{Torrent, TorrentState, User};
 use crate::hash::Seed;
 use crate::ledger::keys::same;
 
@@ -17,6 +17,11 @@ pub trait Record {
 
     /// What clients name it by; an empty one finds nothing.
     fn key(&self) -> &[u8];
+
+    /// Whether it comes before others that have its key.
+    fn is_preferred(&self) -> bool {
+        true
+    }
 }
 
 impl Record for User {
@@ -37,6 +42,10 @@ impl Record for Torrent {
     fn key(&self) -> &[u8] {
         self.info_hash.as_bytes()
     }
+
+    fn is_preferred(&self) -> bool {
+        matches!(self.state, TorrentState::Approved | TorrentState::Pending)
+    }
 }
 
 /// Records by key. A record stays at its place until it is removed.
@@ -48,13 +57,21 @@ pub struct Table<R> {
     free: Vec<u32>,
     /// Places of records, by the hash of their key.
     keys: HashTable<u32>,
+    /// Whether two records ever had one key, as can be in tables of a site's own.
+    has_twins: bool,
 }
 
 impl<R: Record> Table<R> {
     /// Makes an empty table, whose hashes are made with `seed`.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self { seed, records: Vec::new(), free: Vec::new(), keys: HashTable::new() }
+        Self {
+            seed,
+            records: Vec::new(),
+            free: Vec::new(),
+            keys: HashTable::new(),
+            has_twins: false,
+        }
     }
 
     /// How many records there are.
@@ -89,7 +106,7 @@ impl<R: Record> Table<R> {
     }
 
     /// Takes a record and returns its place. Its key leads to it from now on, and no longer to
-    /// another record that has the same.
+    /// another record that has the same, unless that one is preferred and this one is not.
     pub fn insert(&mut self, record: R) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| {
             if self.records.len() == self.records.capacity() {
@@ -121,7 +138,9 @@ impl<R: Record> Table<R> {
     }
 
     fn lead_to(&mut self, place: u32) {
-        let Self { seed, records, keys, .. } = self;
+        let Self { seed, records, keys, has_twins, .. } = self;
+        let is_preferred =
+            |place: u32| records[place as usize].as_ref().is_some_and(Record::is_preferred);
         let key = |place: u32| records[place as usize].as_ref().map_or(&[][..], Record::key);
         let new = key(place);
         if new.is_empty() {
@@ -129,21 +148,48 @@ impl<R: Record> Table<R> {
         }
         let hash = seed.hash(new);
         match keys.find_mut(hash, |other| same(key(*other), new)) {
-            Some(other) => *other = place,
+            Some(other) => {
+                *has_twins |= *other != place;
+                if is_preferred(place) || !is_preferred(*other) {
+                    *other = place;
+                }
+            }
             None => {
                 keys.insert_unique(hash, place, |other| seed.hash(key(*other)));
             }
         }
     }
 
-    /// Lets the key of a record lead nowhere, if it led to this one.
+    /// Lets the key of a record lead to another that has it, if there is one.
+    ///
+    /// # Cost
+    /// Looks at every record.
+    fn lead_to_twin(&mut self, place: u32) {
+        let Some(gone) = self.get(place) else { return };
+        let twins = self.records.iter().zip(0..).filter_map(|(record, at)| {
+            let twin = record.as_ref().filter(|twin| at != place && twin.key() == gone.key())?;
+            Some((twin.is_preferred(), twin.number(), at))
+        });
+        if let Some((.., twin)) = twins.max() {
+            self.lead_to(twin);
+        }
+    }
+
+    /// Lets the key of a record lead to another that has it, or nowhere, if it led to this one.
     fn forget_key(&mut self, place: u32) {
         let Some(record) = self.records.get(place as usize).and_then(Option::as_ref) else {
             return;
         };
         let hash = self.seed.hash(record.key());
-        if let Ok(entry) = self.keys.find_entry(hash, |other| *other == place) {
-            entry.remove();
+        let led_here = match self.keys.find_entry(hash, |other| *other == place) {
+            Ok(entry) => {
+                entry.remove();
+                true
+            }
+            Err(_) => false,
+        };
+        if led_here && self.has_twins {
+            self.lead_to_twin(place);
         }
     }
 }

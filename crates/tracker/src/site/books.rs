@@ -145,12 +145,12 @@ impl Books {
         // All of them were taken, or none.
         if found.iter().any(|found| changes.iter().any(|change| makes(change, found))) {
             order.changes += 1;
-            order.unserved.extend(changes.iter().filter_map(|change| self.unserved_by(change)));
             tracing::warn!(
                 changes = changes.len(),
                 "the storage took changes although it did not say so; they are in force now"
             );
-            self.site.apply_all(changes);
+            let unserved = self.put_in_force(changes);
+            order.unserved.extend(unserved);
         }
         Ok(())
     }
@@ -197,23 +197,27 @@ impl Books {
         if changes.is_empty() {
             return Ok(Refreshed::Same);
         }
-        let unserved = changes.iter().filter_map(|change| self.unserved_by(change)).collect();
         let count = changes.len();
-        self.site.apply_all(changes);
-        Ok(Refreshed::Changed { changes: count, unserved })
+        Ok(Refreshed::Changed { changes: count, unserved: self.put_in_force(changes) })
     }
 
-    /// The torrent that is not served any more after a change.
-    fn unserved_by(&self, change: &Change) -> Option<InfoHash> {
-        match change {
+    /// Puts changes in force, and returns the torrents that are not served any more.
+    fn put_in_force(&self, changes: Vec<Change>) -> Vec<InfoHash> {
+        let touched = |change: &Change| match change {
             Change::RemoveTorrent(id) => Some(self.site.torrent(*id)?.info_hash),
-            Change::PutTorrent(torrent) => {
-                let is_served =
-                    matches!(torrent.state, TorrentState::Approved | TorrentState::Pending);
-                (!is_served).then_some(torrent.info_hash)
-            }
+            Change::PutTorrent(torrent) => Some(torrent.info_hash),
             _ => None,
-        }
+        };
+        let mut unserved: Vec<_> = changes.iter().filter_map(touched).collect();
+        self.site.apply_all(changes);
+        // Another record may have the same info hash.
+        unserved.retain(|info_hash| {
+            let torrent = self.site.torrent_by_hash(info_hash);
+            torrent.is_none_or(|it| {
+                !matches!(it.state, TorrentState::Approved | TorrentState::Pending)
+            })
+        });
+        unserved
     }
 }
 

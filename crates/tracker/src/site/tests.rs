@@ -57,6 +57,12 @@ impl<R: skep_engine::site::Record> Naive<R> {
             && self.keys.get(old.key()) == Some(&number)
         {
             self.keys.remove(old.key());
+            let twins = self.records.values().filter(|twin| twin.key() == old.key());
+            if let Some(number) = twins.map(|twin| twin.number()).max()
+                && !old.key().is_empty()
+            {
+                self.keys.insert(old.key().into(), number);
+            }
         }
     }
 
@@ -456,4 +462,36 @@ fn users_of_a_removed_group_are_in_none_as_in_the_storage() {
     let of = |id| books.site().user(UserId(id)).unwrap().group.0;
     assert_eq!((of(1), of(2)), (0, 4));
     assert_eq!(books.refresh(&|| Some(0), true).unwrap(), Refreshed::Same);
+}
+
+#[test]
+fn of_two_torrents_with_one_info_hash_the_served_one_is_found() {
+    let (site, _) = site();
+    let banned = |id| Torrent { state: TorrentState::Banned, ..torrent(id, 1) };
+    let found = || site.torrent_by_hash(&InfoHash([1; 20])).map(|torrent| torrent.id.0);
+    site.apply_all([Change::PutTorrent(torrent(1, 1)), Change::PutTorrent(banned(2))]);
+    assert_eq!(found(), Some(1));
+    site.apply(Change::PutTorrent(torrent(3, 1)));
+    site.apply(Change::PutTorrent(banned(3)));
+    assert_eq!(found(), Some(1), "it is banned itself now");
+    site.apply(Change::RemoveTorrent(TorrentId(1)));
+    assert_eq!(found(), Some(3), "the others are there still");
+    site.apply(Change::PutTorrent(torrent(3, 2)));
+    assert_eq!(found(), Some(2));
+}
+
+#[test]
+fn a_swarm_stays_while_a_record_of_it_is_served() {
+    let memory = Memory::new();
+    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory)));
+    // Two rows of a table of the site's own.
+    books.site().apply_all([Change::PutTorrent(torrent(1, 1)), Change::PutTorrent(torrent(2, 1))]);
+    books.conn().unwrap().change(&[Change::PutTorrent(torrent(1, 1))]).unwrap();
+    let unserved = Vec::new();
+    let changed = Refreshed::Changed { changes: 1, unserved };
+    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), changed);
+    books.conn().unwrap().change(&[Change::RemoveTorrent(TorrentId(1))]).unwrap();
+    let unserved = vec![InfoHash([1; 20])];
+    let changed = Refreshed::Changed { changes: 1, unserved };
+    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), changed);
 }
