@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::session::Policy;
 use skep_engine::swarm::SwarmSettings;
 use skep_engine::{Seed, Tick};
@@ -20,7 +21,7 @@ use crate::admin::Tokens;
 use crate::config::{Config, Loaded, report};
 use crate::policy::{self, CurrentPolicy, ListSizes};
 use crate::runtime::clock::Clock;
-use crate::shards::PeerStore;
+use crate::shards::{PeerStore, SHARDS};
 use crate::site::Site;
 use crate::telemetry::Gauges;
 use crate::telemetry::log::LogControl;
@@ -83,10 +84,30 @@ struct Source {
     watched: Vec<Watched>,
 }
 
-/// The settings of the swarms as they are in force.
+/// The settings of swarms and ledgers as they are in force.
 struct Swarms {
     settings: SwarmSettings,
+    ledgers: LedgerSettings,
     ttl: PeerTtl,
+    /// The longest gap that counts, which follows the interval and waits like the life of peers.
+    gap: PeerTtl,
+}
+
+impl Swarms {
+    fn new(config: &Config) -> Self {
+        let settings = policy::swarm_settings(config);
+        let ledgers = policy::ledger_settings(config, SHARDS as u32);
+        let ttl = PeerTtl::new(settings.peer_ttl_secs);
+        let gap = PeerTtl::new(ledgers.gap_max_secs);
+        Self { settings, ledgers, ttl, gap }
+    }
+
+    fn put_in_force(&mut self, store: &dyn PeerStore) {
+        let ttl_secs = self.ttl.secs();
+        (self.settings.peer_ttl_secs, self.ledgers.peer_ttl_secs) = (ttl_secs, ttl_secs);
+        self.ledgers.gap_max_secs = self.gap.secs();
+        store.configure(&self.settings, &self.ledgers);
+    }
 }
 
 impl Reloader {
@@ -96,7 +117,6 @@ impl Reloader {
         if let Some(certificate) = &certificate {
             certificate.note(&affected.gauges);
         }
-        let settings = policy::swarm_settings(&loaded.config);
         let (swarm, access) = (&loaded.config.swarm, &loaded.config.access);
         Self {
             sweep_interval_secs: AtomicU32::new(swarm.sweep_interval_secs),
@@ -105,7 +125,7 @@ impl Reloader {
             sessions_kept_secs: AtomicU32::new(sessions_kept_secs(&loaded.config)),
             wanted: AtomicBool::new(false),
             certificate: Mutex::new(certificate),
-            swarms: Mutex::new(Swarms { ttl: PeerTtl::new(settings.peer_ttl_secs), settings }),
+            swarms: Mutex::new(Swarms::new(&loaded.config)),
             state: Mutex::new(State {
                 started: loaded.clone(),
                 in_force: Source::new(loaded),
@@ -218,9 +238,11 @@ impl Reloader {
     /// Lets a shorter life of peers begin when its time has come.
     pub fn settle(&self, now: Tick) {
         let mut swarms = self.swarms.lock();
-        if swarms.ttl.settle(now) {
-            swarms.settings.peer_ttl_secs = swarms.ttl.secs();
-            self.affected.store.configure(&swarms.settings);
+        let (ttl, gap) = (swarms.ttl.settle(now), swarms.gap.settle(now));
+        if ttl || gap {
+            swarms.put_in_force(&*self.affected.store);
+        }
+        if ttl {
             tracing::info!(secs = swarms.ttl.secs(), "swarm.peer_ttl_secs is in force");
         }
     }
@@ -303,9 +325,10 @@ impl Reloader {
         let now = self.affected.clock.now();
         let mut swarms = self.swarms.lock();
         swarms.settings = policy::swarm_settings(config);
+        swarms.ledgers = policy::ledger_settings(config, SHARDS as u32);
         swarms.ttl.wish(config.swarm.peer_ttl_secs, now);
-        swarms.settings.peer_ttl_secs = swarms.ttl.secs();
-        self.affected.store.configure(&swarms.settings);
+        swarms.gap.wish(config.accounts.gap_max_secs, now);
+        swarms.put_in_force(&*self.affected.store);
         if swarms.ttl.secs() > config.swarm.peer_ttl_secs {
             tracing::info!(
                 secs = config.swarm.peer_ttl_secs,

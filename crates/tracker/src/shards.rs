@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use skep_engine::gate::Refusal;
-use skep_engine::ledger::{LedgerTally, SessionState, TorrentId, UserId};
+use skep_engine::ledger::{LedgerSettings, LedgerTally, SessionState, TorrentId, UserId};
 use skep_engine::site::Member;
 use skep_engine::swarm::{
     Announce, Announced, Connection, Counts, Moment, PeerRoom, Pressure, STEPS_AHEAD, Shard,
@@ -138,7 +138,7 @@ pub trait PeerStore: Send + Sync + 'static {
     fn submit(&self, moment: &mut Moment<'_>, batch: &mut dyn Batch);
 
     /// Takes new settings, as far as they can change while peers are held.
-    fn configure(&self, settings: &SwarmSettings);
+    fn configure(&self, swarms: &SwarmSettings, ledgers: &LedgerSettings);
 
     /// Takes notice of how short memory is.
     fn set_pressure(&self, pressure: Pressure);
@@ -377,9 +377,9 @@ impl PeerStore for MemoryStore {
         }
     }
 
-    fn configure(&self, settings: &SwarmSettings) {
+    fn configure(&self, swarms: &SwarmSettings, ledgers: &LedgerSettings) {
         for shard in &self.shards {
-            shard.0.lock().swarms.configure(settings);
+            shard.0.lock().configure(swarms, ledgers);
         }
     }
 

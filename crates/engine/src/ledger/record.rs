@@ -58,15 +58,15 @@ pub(super) fn record(
     let stops = request.event == AnnounceEvent::Stopped;
     let was_active = before.is_active(settings, now);
     let recent = now - before.counted <= settings.duplicate_secs;
-    let claimed = Traffic::claimed(request);
-    let decreased = !claimed.covers(before.counters);
+    let decreased = !Traffic::claimed(request).covers(before.counters);
     // The copy that went by the other address was made before and overtaken on its way.
     let late = decreased && was_active && recent && family != before.family;
     let reset = decreased && !late;
     let (raw, corrupt_bytes) = moved_since(&before, entry, decreased);
     let lacks = (before.lacks || !late) && lacks(request, before.lacks);
 
-    let begins = !(stops || was_active && before.life == Life::Told);
+    let goes_on = was_active && before.life == Life::Told;
+    let begins = !goes_on && !stops;
     account.pass_counted &= !(begins && lacks) || account.others_active(at, settings, now);
     let finished = if fresh { request.event == AnnounceEvent::Completed } else { before.lacks };
     let completed = finished && !lacks && !account.pass_counted;

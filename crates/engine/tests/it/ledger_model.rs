@@ -91,20 +91,6 @@ struct Account {
     pass_counted: bool,
 }
 
-impl Account {
-    /// Takes out the client that was found, or a new one.
-    fn take(&mut self, found: Option<usize>, heard: &Heard) -> Client {
-        match found {
-            Some(at) => self.clients.swap_remove(at),
-            None => {
-                // What nobody has swept yet and means nothing any more.
-                self.clients.retain(|client| client.peer != heard.peer);
-                Client { peer: heard.peer, ..Client::default() }
-            }
-        }
-    }
-}
-
 pub(crate) struct Model {
     pub(crate) settings: LedgerSettings,
     pub(crate) combine: Combine,
@@ -238,6 +224,16 @@ impl Model {
         Some(if went_over && !is_active(own) { *other_at } else { *own_at })
     }
 
+    /// Takes out the client that an announce is of, or a new one.
+    fn take(&self, account: &mut Account, heard: &Heard) -> Client {
+        if let Some(at) = self.find(account, heard) {
+            return account.clients.swap_remove(at);
+        }
+        // What nobody has swept yet and means nothing any more.
+        account.clients.retain(|client| client.peer != heard.peer);
+        Client { peer: heard.peer, ..Client::default() }
+    }
+
     fn announce(
         &self,
         account: &mut Account,
@@ -247,7 +243,7 @@ impl Model {
         let LedgerSettings { peer_ttl_secs: ttl, duplicate_secs, .. } = self.settings;
         let (now, stops) = (heard.secs, heard.event == AnnounceEvent::Stopped);
         self.forget(account, now);
-        let mut client = account.take(self.find(account, heard), heard);
+        let mut client = self.take(account, heard);
         let fresh = client.said.is_empty();
         let was_active = client.is_active(ttl, now);
         let was_open = client.open;

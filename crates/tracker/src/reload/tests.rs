@@ -80,6 +80,12 @@ impl Setup {
     fn ttl_secs(&self) -> u32 {
         self.reloader.swarms.lock().settings.peer_ttl_secs
     }
+
+    /// For how long sessions may be silent, and the longest gap that counts.
+    fn ledger_secs(&self) -> (u32, u32) {
+        let ledgers = &self.reloader.swarms.lock().ledgers;
+        (ledgers.peer_ttl_secs, ledgers.gap_max_secs)
+    }
 }
 
 fn configure(folder: &TempDir, settings: &str) {
@@ -164,14 +170,17 @@ fn peers_that_were_told_a_longer_interval_are_waited_for() {
     configure(&setup.folder, "announce.interval_secs = 900\nswarm.peer_ttl_secs = 1800");
     setup.reloader.reload();
     assert_eq!((setup.interval_secs(), setup.ttl_secs()), (900, 7200));
+    assert_eq!(setup.ledger_secs(), (7200, 7200));
     let now = setup.reloader.affected.clock.now();
     setup.reloader.settle(now.plus(7000));
     assert_eq!(setup.ttl_secs(), 7200);
     setup.reloader.settle(now.plus(7201));
     assert_eq!(setup.ttl_secs(), 1800);
+    assert_eq!(setup.ledger_secs(), (1800, 1800));
     configure(&setup.folder, "announce.interval_secs = 3600\nswarm.peer_ttl_secs = 7200");
     setup.reloader.reload();
     assert_eq!(setup.ttl_secs(), 7200, "a longer life begins at once");
+    assert_eq!(setup.ledger_secs(), (7200, 7200));
 }
 
 #[test]

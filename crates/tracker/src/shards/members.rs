@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 
 use skep_engine::gate::Refusal;
 use skep_engine::ledger::{
-    Delta, Entry, Family, Ledger, LedgerTally, Outcome, SessionState, Standing, Terms, TorrentId,
-    UserId,
+    Delta, Entry, Family, Ledger, LedgerSettings, LedgerTally, Outcome, SessionState, Standing,
+    Terms, TorrentId, UserId,
 };
 use skep_engine::site::Member;
-use skep_engine::swarm::{Announce, Announced, LeftOut, Moment, PeerRoom, Shard, Swept};
+use skep_engine::swarm::{
+    Announce, Announced, LeftOut, Moment, PeerRoom, Shard, SwarmSettings, Swept,
+};
 use skep_engine::{Seed, Tick};
 use skep_proto::{AnnounceEvent, AnnounceRequest, PeerId};
 
@@ -91,6 +93,13 @@ impl Kept {
             Box::new(Members { ledger, own: LeftOut::default(), promised: None })
         });
         Self { swarms, members }
+    }
+
+    pub(super) fn configure(&mut self, swarms: &SwarmSettings, ledgers: &LedgerSettings) {
+        self.swarms.configure(swarms);
+        if let Some(members) = &mut self.members {
+            members.ledger.set_settings(*ledgers);
+        }
     }
 
     /// Carries out an announce of a member.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use skep_engine::ledger::LedgerSettings;
 use skep_engine::swarm::{Counts, Moment, Pressure, SwarmSettings, Tally};
 use skep_proto::{InfoHash, PeerId};
 
@@ -41,7 +42,7 @@ impl PeerStore for Listed {
 
     fn set_pressure(&self, _: Pressure) {}
 
-    fn configure(&self, _: &SwarmSettings) {}
+    fn configure(&self, _: &SwarmSettings, _: &LedgerSettings) {}
 
     fn tally(&self) -> Tally {
         self.tallies.fetch_add(1, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use skep_engine::Tick;
 use skep_engine::gate::Refusal;
 use skep_engine::ledger::{LedgerSettings, TorrentId, Traffic};
 use skep_engine::site::Member;
+use skep_engine::swarm::SwarmSettings;
 use skep_proto::{AnnounceEvent, AnnounceRequest};
 
 use super::{Kept, member};
@@ -116,6 +117,19 @@ fn silent_downloads_give_their_slots_back_and_their_ends_are_told() {
     assert_eq!(taken.len(), 1);
     assert!(taken[0].0.ended && !taken[0].0.session.open && taken[0].1.is_none());
     accepted(kept.announce(one(2), HERE, asks(2, 6881, 5)));
+}
+
+#[test]
+fn ledgers_take_other_settings_while_they_run() {
+    let mut kept = kept();
+    accepted(kept.announce(member(1, 1), HERE, asks(1, 6881, 5)));
+    kept.sink.taken();
+    let settings = LedgerSettings { peer_ttl_secs: 100, ..LedgerSettings::default() };
+    kept.store.configure(&SwarmSettings::default(), &settings);
+    kept.now = Tick(201);
+    kept.sweep();
+    let taken = kept.sink.taken();
+    assert!(taken.len() == 1 && taken[0].0.ended, "{taken:?}");
 }
 
 #[test]
