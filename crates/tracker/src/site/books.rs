@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skep_engine::site::{Change, TorrentState};
-use skep_proto::InfoHash;
+use skep_engine::site::Change;
 use skep_store::driver::{Conn, DriverError};
 
 use super::Site;
+use super::gone::Gone;
 use super::refresh::{Differences, differences};
+use crate::runtime::clock::Clock;
+use crate::shards::PeerStore;
 
 /// Why a change was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,9 @@ pub struct Books {
     site: Arc<Site>,
     /// Without a storage changes last as long as the process.
     conn: Option<Arc<dyn Conn>>,
+    /// Where swarms and sessions of torrents are.
+    store: Arc<dyn PeerStore>,
+    clock: Clock,
     /// Changes are put in force in the order in which the storage took them.
     one_at_a_time: Mutex<Order>,
 }
@@ -51,20 +56,21 @@ pub enum Refreshed {
     Overtaken,
     /// So many records are gone that it takes a second look to believe it.
     Doubtful(usize),
-    /// Differences are in force now.
-    Changed {
-        /// How many.
-        changes: usize,
-        /// Torrents that are no longer served.
-        unserved: Vec<InfoHash>,
-    },
+    /// So many differences are in force now.
+    Changed(usize),
 }
 
 impl Books {
-    /// Takes over a site and the storage that it was loaded from.
+    /// Takes over a site and the storage that it was loaded from. Swarms of torrents that are no
+    /// longer served go from `store`, and sessions of torrents that went or have another info hash end.
     #[must_use]
-    pub fn new(site: Arc<Site>, conn: Option<Arc<dyn Conn>>) -> Self {
-        Self { site, conn, one_at_a_time: Mutex::default() }
+    pub fn new(
+        site: Arc<Site>,
+        conn: Option<Arc<dyn Conn>>,
+        store: Arc<dyn PeerStore>,
+        clock: Clock,
+    ) -> Self {
+        Self { site, conn, store, clock, one_at_a_time: Mutex::default() }
     }
 
     /// What is in force.
@@ -106,7 +112,7 @@ impl Books {
         if let Some(conn) = self.conn.as_ref().filter(|_| !changes.is_empty()) {
             conn.change(&changes).map_err(ChangeError::from)?;
         }
-        self.site.apply_all(changes);
+        self.apply(changes);
         Ok(said)
     }
 
@@ -145,22 +151,14 @@ impl Books {
         if changes.is_empty() {
             return Ok(Refreshed::Same);
         }
-        let unserved = changes.iter().filter_map(|change| self.unserved_by(change)).collect();
         let count = changes.len();
-        self.site.apply_all(changes);
-        Ok(Refreshed::Changed { changes: count, unserved })
+        self.apply(changes);
+        Ok(Refreshed::Changed(count))
     }
 
-    /// The torrent that is not served any more after a change.
-    fn unserved_by(&self, change: &Change) -> Option<InfoHash> {
-        match change {
-            Change::RemoveTorrent(id) => Some(self.site.torrent(*id)?.info_hash),
-            Change::PutTorrent(torrent) => {
-                let is_served =
-                    matches!(torrent.state, TorrentState::Approved | TorrentState::Pending);
-                (!is_served).then_some(torrent.info_hash)
-            }
-            _ => None,
-        }
+    fn apply(&self, changes: Vec<Change>) {
+        let gone = Gone::of(&self.site, &changes);
+        self.site.apply_all(changes);
+        gone.leave(&self.site, &*self.store, self.clock.now());
     }
 }

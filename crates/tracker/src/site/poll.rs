@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::books::{Books, Refreshed};
 use crate::accounts::Status;
-use crate::shards::PeerStore;
 
 /// Looks that are overtaken by the API before changes wait for one.
 const OVERTAKEN_MAX: u32 = 3;
@@ -14,7 +13,6 @@ const OVERTAKEN_MAX: u32 = 3;
 /// What looks are made with.
 pub struct Poll {
     books: Arc<Books>,
-    store: Arc<dyn PeerStore>,
     /// Where accounts are kept.
     accounts: Option<Arc<Status>>,
     /// Whether the last look failed.
@@ -23,14 +21,10 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// Looks at the storage of `books`; swarms of torrents that are no longer served go from `store`.
+    /// Looks at the storage of `books`.
     #[must_use]
-    pub fn new(
-        books: Arc<Books>,
-        store: Arc<dyn PeerStore>,
-        accounts: Option<Arc<Status>>,
-    ) -> Self {
-        Self { books, store, accounts, failed: false, overtaken: 0 }
+    pub fn new(books: Arc<Books>, accounts: Option<Arc<Status>>) -> Self {
+        Self { books, accounts, failed: false, overtaken: 0 }
     }
 
     /// Looks, and puts in force what changed.
@@ -64,10 +58,7 @@ impl Poll {
                 "most records are gone from the storage; they stay in force unless the next look \
                  finds the same"
             ),
-            Refreshed::Changed { changes, unserved } => {
-                for info_hash in &unserved {
-                    self.store.remove(info_hash);
-                }
+            Refreshed::Changed(changes) => {
                 tracing::info!(changes, "changes of the storage are in force");
             }
         }
