@@ -5,6 +5,7 @@
 
 mod members;
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -167,6 +168,11 @@ pub trait PeerStore: Send + Sync + 'static {
 
     /// Drops one torrent, and returns whether it was there.
     fn remove(&self, info_hash: &InfoHash) -> bool;
+
+    /// Ends the sessions of torrents that were announced by these info hashes until now.
+    fn end_sessions(&self, torrents: &[(InfoHash, TorrentId)], now: Tick) {
+        let _ = (torrents, now);
+    }
 
     /// Drops every torrent that `keep` does not want. No announce waits for more than a step of it.
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool);
@@ -427,6 +433,24 @@ impl PeerStore for MemoryStore {
     fn remove(&self, info_hash: &InfoHash) -> bool {
         let hash = self.seed.hash(info_hash.as_bytes());
         self.lock(hash).swarms.remove_hashed(hash, info_hash)
+    }
+
+    fn end_sessions(&self, torrents: &[(InfoHash, TorrentId)], now: Tick) {
+        let Some(keeping) = &self.accounts else { return };
+        let mut by_shard = BTreeMap::<_, HashSet<_>>::new();
+        for (info_hash, torrent) in torrents {
+            let shard = shard_number(self.seed.hash(info_hash.as_bytes()));
+            by_shard.entry(shard).or_default().insert(*torrent);
+        }
+        let mut ends = Vec::new();
+        for (shard, torrents) in by_shard {
+            let (shard, mut step) = (&self.shards[shard].0, 0);
+            let is_gone = |torrent: TorrentId| torrents.contains(&torrent);
+            while shard.lock().end_torrents(keeping, now, step, &is_gone, &mut ends) == Swept::More
+            {
+                step += 1;
+            }
+        }
     }
 
     fn retain(&self, keep: &dyn Fn(&InfoHash) -> bool) {

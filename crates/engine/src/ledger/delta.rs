@@ -152,6 +152,13 @@ impl Delta {
         Self { raw, credited, verdict: Some(verdict), ..Self::of_session(session, at) }
     }
 
+    /// Makes the end of a session of which nothing more will be heard.
+    #[must_use]
+    pub fn end_of(session: SessionState, at: Tick) -> Self {
+        let session = SessionState { open: false, ..session };
+        Self { ended: true, ..Self::of_session(session, at) }
+    }
+
     /// Makes a delta that adds nothing.
     #[must_use]
     pub fn of_session(session: SessionState, at: Tick) -> Self {

@@ -6,6 +6,7 @@
 mod account;
 mod credit;
 mod delta;
+mod gone;
 pub mod keys;
 mod record;
 mod standing;

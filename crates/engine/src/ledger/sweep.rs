@@ -144,7 +144,7 @@ impl Ledger {
 }
 
 /// Ends a session that says nothing more, and tells what is to be remembered of it.
-fn end(account: &mut Account, at: usize, tally: &mut LedgerTally, now: u32) -> Delta {
+pub(super) fn end(account: &mut Account, at: usize, tally: &mut LedgerTally, now: u32) -> Delta {
     account.session_mut(at).life = Life::Ended;
     tally.sessions_open -= 1;
     let downloads = account.count_downloads();

@@ -2,10 +2,12 @@
 //!
 //! Everything here waits for files and databases, and is done before anybody is answered.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skep_engine::ledger::{Delta, SessionState};
 use skep_engine::site::{Change, FactorId};
 use skep_store::JournalSettings;
 use skep_store::driver::registry::{DRIVERS, Make, find};
@@ -151,6 +153,7 @@ pub fn open_accounts(
 }
 
 /// Lets sessions go on where they were, and takes from budgets what the storage has not heard of yet.
+/// Open sessions of torrents that are gone end.
 ///
 /// # Errors
 /// [`AccountsError`]
@@ -165,12 +168,23 @@ pub fn restore_accounts(
     let now_unix_secs = clock.unix_secs(now);
     let ttl_secs = config.accounts.baseline_ttl_secs.max(config.swarm.peer_ttl_secs);
     let since = now_unix_secs.saturating_sub(ttl_secs.into());
+    // The latest word comes first: whether a session is open.
+    let mut gone = HashMap::new();
     let Restored { sessions, unapplied, spent } = accounts.restore(since, &mut |session| {
-        let Some(torrent) = site.torrent(session.state.torrent) else { return false };
+        let Some(torrent) = site.torrent(session.state.torrent) else {
+            let SessionState { torrent, user, peer_id, .. } = session.state;
+            gone.entry((torrent, user, peer_id)).or_insert(session.state);
+            return false;
+        };
         let silent_secs = now_unix_secs.saturating_sub(session.at_unix_secs);
         let silent_secs = u32::try_from(silent_secs).unwrap_or(u32::MAX);
         store.restore(&torrent.info_hash, &session.state, silent_secs, now)
     })?;
+    let sink = accounts.sink();
+    for session in gone.into_values().filter(|session| session.open) {
+        // One that is not taken ends with the next start.
+        let _ = sink.take(&Delta::end_of(session, now), None);
+    }
     for (factor, bytes) in spent {
         spend(site, factor, bytes);
     }

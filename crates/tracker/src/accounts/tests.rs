@@ -12,18 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use skep_engine::Tick;
 use skep_engine::ledger::{
     Delta, Family, Scope, SessionState, Spent, Sums, TorrentId, Traffic, UserId,
 };
 use skep_engine::site::{Change, FactorId};
+use skep_engine::swarm::SwarmSettings;
+use skep_engine::{Seed, Tick};
 use skep_proto::PeerId;
 use skep_store::driver::{Batch, Conn, DriverError, Record, Totals};
 use skep_store::{Journal, JournalSettings};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Config;
 use crate::runtime::clock::Clock;
+use crate::shards::MemoryStore;
 
 /// What goes wrong with the next calls that apply something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -415,6 +418,30 @@ fn sessions_are_restored_from_the_journal_first() {
     assert_eq!(taken, [(1, 30, 300, 1), (2, 20, 200, 1), (3, 7, 90, 1), (1, 5, 50, 1)]);
     assert_eq!((restored.sessions, restored.unapplied), (3, 3));
     assert_eq!(restored.spent, BTreeMap::from([(FactorId(9), 60)]));
+}
+
+#[test]
+fn open_sessions_of_torrents_that_are_gone_end_with_the_start() {
+    let setup = Setup::new();
+    let now = setup.clock.unix_secs_at_start();
+    let record = |user, open| {
+        let mut delta = delta(user, 10);
+        delta.session.open = open;
+        Record { at_unix_secs: now, endpoint: None, delta }
+    };
+    setup.write(&[record(1, false).encode().to_vec()].each_ref().map(|it| &**it));
+    setup.shelf(|it| it.sessions = vec![record(1, true), record(2, true), record(3, false)]);
+    let accounts = setup.open().unwrap();
+    let site = Site::new(&Seed::new(1), &setup.clock);
+    let store = MemoryStore::new(&SwarmSettings::default(), Seed::new(2));
+    restore_accounts(&accounts, &Config::default(), &site, &store, &setup.clock).unwrap();
+    accounts.start().unwrap();
+    setup.settle(&accounts);
+    let told = setup.shelf(|it| {
+        let told = it.records.iter().filter(|(_, record)| record.delta.ended);
+        told.map(|(_, it)| (it.delta.session.user.0, it.delta.session.open)).collect::<Vec<_>>()
+    });
+    assert_eq!(told, [(2, false)]);
 }
 
 #[test]

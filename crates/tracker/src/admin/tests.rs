@@ -109,7 +109,7 @@ fn state(
     AdminState {
         metrics,
         site,
-        books: Arc::new(Books::new(members, conn)),
+        books: Arc::new(Books::new(members, conn, store.clone(), clock.clone())),
         accounts: None,
         store,
         reloader: Arc::new(Reloader::new(loaded, None, affected)),

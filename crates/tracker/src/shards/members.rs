@@ -169,6 +169,26 @@ impl Kept {
         swept
     }
 
+    /// Ends the sessions of torrents that are gone and tells so, for a step.
+    pub(super) fn end_torrents(
+        &mut self,
+        keeping: &Keeping,
+        now: Tick,
+        step: usize,
+        is_gone: &dyn Fn(TorrentId) -> bool,
+        ends: &mut Vec<Delta>,
+    ) -> Swept {
+        let Some(members) = &mut self.members else {
+            return Swept::Done;
+        };
+        ends.clear();
+        let swept = members.ledger.end_torrents(now, step, is_gone, ends);
+        for delta in ends {
+            members.tell_end(keeping, delta);
+        }
+        swept
+    }
+
     /// Ends the session of a browser whose connection is over, and tells so.
     pub(super) fn leave(
         &mut self,

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skep_engine::site::{Change, Factor, TorrentState};
-use skep_proto::InfoHash;
+use skep_engine::site::{Change, Factor};
 use skep_store::driver::{Conn, DriverError};
 
 use super::Site;
+use super::gone::Gone;
 use super::refresh::{Differences, differences, leave_budgets};
+use crate::runtime::clock::Clock;
+use crate::shards::PeerStore;
 
 /// Why a change was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub struct Books {
     site: Arc<Site>,
     /// Without a storage changes last as long as the process.
     conn: Option<Arc<dyn Conn>>,
+    /// Where swarms and sessions of torrents are.
+    store: Arc<dyn PeerStore>,
+    clock: Clock,
     /// Changes are put in force in the order in which the storage took them.
     one_at_a_time: Mutex<Order>,
 }
@@ -43,8 +48,6 @@ struct Order {
     doubted: bool,
     /// Changes that the storage was sent last, if nobody knows whether it took them.
     unsure: Vec<Change>,
-    /// Torrents that are no longer served since it is known that it did.
-    unserved: Vec<InfoHash>,
 }
 
 /// What a look at the storage came to.
@@ -56,20 +59,30 @@ pub enum Refreshed {
     Overtaken,
     /// So many records are gone that it takes a second look to believe it.
     Doubtful(usize),
-    /// Differences are in force now.
-    Changed {
-        /// How many.
-        changes: usize,
-        /// Torrents that are no longer served.
-        unserved: Vec<InfoHash>,
-    },
+    /// So many differences are in force now.
+    Changed(usize),
 }
 
 impl Books {
-    /// Takes over a site and the storage that it was loaded from.
+    /// Takes over a site and the storage that it was loaded from. Swarms of torrents that are no
+    /// longer served go from `store`, and sessions of torrents that went or have another info hash end.
     #[must_use]
-    pub fn new(site: Arc<Site>, conn: Option<Arc<dyn Conn>>) -> Self {
-        Self { site, conn, one_at_a_time: Mutex::default() }
+    pub fn new(
+        site: Arc<Site>,
+        conn: Option<Arc<dyn Conn>>,
+        store: Arc<dyn PeerStore>,
+        clock: Clock,
+    ) -> Self {
+        Self { site, conn, store, clock, one_at_a_time: Mutex::default() }
+    }
+
+    /// Takes over a site and a storage beside swarms that nobody has announced to.
+    #[cfg(test)]
+    pub(crate) fn alone(site: Arc<Site>, conn: Option<Arc<dyn Conn>>) -> Self {
+        let (settings, seed) =
+            (skep_engine::swarm::SwarmSettings::default(), skep_engine::Seed::new(1));
+        let store = crate::shards::MemoryStore::new(&settings, seed);
+        Self::new(site, conn, Arc::new(store), Clock::start())
     }
 
     /// What is in force.
@@ -121,19 +134,17 @@ impl Books {
             }
             return Err(ChangeError::from(error).into());
         }
-        self.site.apply_all(changes);
+        self.apply(changes);
         Ok(said)
     }
 
     /// Finds out whether the storage took changes whose answer was lost, if there are any, and puts
-    /// them in force then. Returns torrents that are no longer served.
+    /// them in force then.
     ///
     /// # Errors
     /// What the storage says; it is to be asked again then.
-    pub fn settle(&self) -> Result<Vec<InfoHash>, DriverError> {
-        let mut order = self.one_at_a_time.lock();
-        self.make_sure(&mut order)?;
-        Ok(std::mem::take(&mut order.unserved))
+    pub fn settle(&self) -> Result<(), DriverError> {
+        self.make_sure(&mut self.one_at_a_time.lock())
     }
 
     fn make_sure(&self, order: &mut Order) -> Result<(), DriverError> {
@@ -149,8 +160,7 @@ impl Books {
                 changes = changes.len(),
                 "the storage took changes although it did not say so; they are in force now"
             );
-            let unserved = self.put_in_force(changes);
-            order.unserved.extend(unserved);
+            self.apply(changes);
         }
         Ok(())
     }
@@ -198,26 +208,14 @@ impl Books {
             return Ok(Refreshed::Same);
         }
         let count = changes.len();
-        Ok(Refreshed::Changed { changes: count, unserved: self.put_in_force(changes) })
+        self.apply(changes);
+        Ok(Refreshed::Changed(count))
     }
 
-    /// Puts changes in force, and returns the torrents that are not served any more.
-    fn put_in_force(&self, changes: Vec<Change>) -> Vec<InfoHash> {
-        let touched = |change: &Change| match change {
-            Change::RemoveTorrent(id) => Some(self.site.torrent(*id)?.info_hash),
-            Change::PutTorrent(torrent) => Some(torrent.info_hash),
-            _ => None,
-        };
-        let mut unserved: Vec<_> = changes.iter().filter_map(touched).collect();
+    fn apply(&self, changes: Vec<Change>) {
+        let gone = Gone::of(&self.site, &changes);
         self.site.apply_all(changes);
-        // Another record may have the same info hash.
-        unserved.retain(|info_hash| {
-            let torrent = self.site.torrent_by_hash(info_hash);
-            torrent.is_none_or(|it| {
-                !matches!(it.state, TorrentState::Approved | TorrentState::Pending)
-            })
-        });
-        unserved
+        gone.leave(&self.site, &*self.store, self.clock.now());
     }
 }
 

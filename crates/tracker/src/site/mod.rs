@@ -6,6 +6,7 @@ mod books;
 mod commons;
 mod factor_book;
 mod gatekeeper;
+mod gone;
 mod keys;
 mod poll;
 mod records;
@@ -22,7 +23,7 @@ use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};
 use skep_engine::site::{
     Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Torrent, TorrentId,
-    User, UserId,
+    TorrentState, User, UserId,
 };
 use skep_engine::{Seed, Tick};
 use skep_proto::InfoHash;
@@ -177,6 +178,13 @@ impl Site {
     #[must_use]
     pub fn torrent_by_hash(&self, info_hash: &InfoHash) -> Option<Torrent> {
         self.torrents.by_key(info_hash.as_bytes(), Torrent::clone)
+    }
+
+    /// Whether the site has a torrent that may be announced, if only by some.
+    #[must_use]
+    pub fn serves(&self, info_hash: &InfoHash) -> bool {
+        let state = self.torrents.by_key(info_hash.as_bytes(), |torrent| torrent.state);
+        matches!(state, Some(TorrentState::Approved | TorrentState::Pending))
     }
 
     /// A group by number.

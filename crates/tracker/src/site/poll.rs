@@ -9,7 +9,6 @@ use skep_engine::Tick;
 use super::books::{Books, Refreshed};
 use crate::accounts::Status;
 use crate::runtime::clock::Clock;
-use crate::shards::PeerStore;
 
 /// Looks that are overtaken by the API before changes wait for one.
 const OVERTAKEN_MAX: u32 = 3;
@@ -23,7 +22,6 @@ const SETTLE_SECS: u32 = 5;
 /// What looks are made with.
 pub struct Poll {
     books: Arc<Books>,
-    store: Arc<dyn PeerStore>,
     /// Where accounts are kept.
     accounts: Option<Arc<Status>>,
     /// Whether the last look failed.
@@ -36,17 +34,12 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// Looks at the storage of `books`; swarms of torrents that are no longer served go from `store`.
+    /// Looks at the storage of `books`.
     #[must_use]
-    pub fn new(
-        books: Arc<Books>,
-        store: Arc<dyn PeerStore>,
-        accounts: Option<Arc<Status>>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(books: Arc<Books>, accounts: Option<Arc<Status>>, clock: Clock) -> Self {
         let now = clock.now();
         let (forget_at, settle_at) = (now, now.plus(SETTLE_SECS));
-        Self { books, store, accounts, failed: false, overtaken: 0, clock, forget_at, settle_at }
+        Self { books, accounts, failed: false, overtaken: 0, clock, forget_at, settle_at }
     }
 
     /// Lets the storage forget sessions that have been silent for so long that none of them goes on,
@@ -75,13 +68,8 @@ impl Poll {
             return;
         }
         self.settle_at = now.plus(SETTLE_SECS);
-        match self.books.settle() {
-            Ok(unserved) => {
-                for info_hash in &unserved {
-                    self.store.remove(info_hash);
-                }
-            }
-            Err(error) => tracing::debug!("it is not known which changes were taken: {error}"),
+        if let Err(error) = self.books.settle() {
+            tracing::debug!("it is not known which changes were taken: {error}");
         }
     }
 
@@ -119,10 +107,7 @@ impl Poll {
                 "most records are gone from the storage; they stay in force unless the next look \
                  finds the same"
             ),
-            Refreshed::Changed { changes, unserved } => {
-                for info_hash in &unserved {
-                    self.store.remove(info_hash);
-                }
+            Refreshed::Changed(changes) => {
                 tracing::info!(changes, "changes of the storage are in force");
             }
         }

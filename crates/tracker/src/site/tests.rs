@@ -300,7 +300,7 @@ fn a_look_at_the_storage_gives_nothing_back_that_was_spent_meanwhile() {
     let token =
         Factor { budget_bytes: Some(1000), ..free(1, Target::Token(UserId(1), TorrentId(2))) };
     memory.change(&[Change::PutFactor(token.clone())]).unwrap();
-    let books = Books::new(Arc::new(site), Some(Arc::new(memory.clone())));
+    let books = Books::alone(Arc::new(site), Some(Arc::new(memory.clone())));
     let left = || books.site().factor(FactorId(1)).unwrap().budget_bytes;
     let look = |settled: &dyn Fn() -> Option<u64>| books.refresh(settled, true).unwrap();
     look(&|| Some(0));
@@ -315,9 +315,9 @@ fn a_look_at_the_storage_gives_nothing_back_that_was_spent_meanwhile() {
     assert_eq!(look(&counting), Refreshed::Same, "something was counted during the look");
     assert_eq!(left(), Some(300));
     memory.change(&[Change::PutFactor(Factor { upload: Permille(2000), ..token })]).unwrap();
-    assert!(matches!(look(&|| None), Refreshed::Changed { changes: 1, .. }));
+    assert!(matches!(look(&|| None), Refreshed::Changed(1)));
     assert_eq!(left(), Some(300), "the rest of it counts");
-    assert!(matches!(look(&|| Some(1)), Refreshed::Changed { changes: 1, .. }));
+    assert!(matches!(look(&|| Some(1)), Refreshed::Changed(1)));
     assert_eq!(left(), Some(1000), "another wrote it there");
 }
 
@@ -432,7 +432,7 @@ fn a_reason_reaches_who_asks() {
 #[test]
 fn a_change_whose_answer_was_lost_is_in_force_before_the_next_one() {
     let memory = Memory::new();
-    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory.clone())));
+    let books = Books::alone(Arc::new(site().0), Some(Arc::new(memory.clone())));
     let banned = Torrent { state: TorrentState::Banned, ..torrent(1, 1) };
     books.change(vec![Change::PutTorrent(torrent(1, 1)), Change::PutUser(user(1, "a"))]).unwrap();
     memory.set_failing(Failing::AfterCommit(1));
@@ -443,18 +443,19 @@ fn a_change_whose_answer_was_lost_is_in_force_before_the_next_one() {
     });
     assert!(seen.unwrap(), "it was decided without what the storage holds");
     assert_eq!(books.site().torrent(TorrentId(1)), Some(banned));
-    assert_eq!(books.settle().unwrap(), [InfoHash([1; 20])]);
+    books.settle().unwrap();
+    assert!(!books.site().serves(&InfoHash([1; 20])));
     memory.set_failing(Failing::Midway);
     books.change(vec![Change::PutUser(user(3, "c"))]).unwrap_err();
     memory.set_failing(Failing::Never);
-    assert!(books.settle().unwrap().is_empty());
+    books.settle().unwrap();
     assert_eq!(books.site().user(UserId(3)).map(|user| user.id), None, "it was not taken");
 }
 
 #[test]
 fn users_of_a_removed_group_are_in_none_as_in_the_storage() {
     let memory = Memory::new();
-    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory.clone())));
+    let books = Books::alone(Arc::new(site().0), Some(Arc::new(memory.clone())));
     let group = |id| Change::PutGroup(Group { id: GroupId(id), ..Group::default() });
     let member = |id, of| Change::PutUser(User { group: GroupId(of), ..user(id, "") });
     books.change(vec![group(3), group(4), member(1, 3), member(2, 4)]).unwrap();
@@ -481,17 +482,15 @@ fn of_two_torrents_with_one_info_hash_the_served_one_is_found() {
 }
 
 #[test]
-fn a_swarm_stays_while_a_record_of_it_is_served() {
+fn a_torrent_is_served_while_a_record_of_it_is() {
     let memory = Memory::new();
-    let books = Books::new(Arc::new(site().0), Some(Arc::new(memory)));
+    let books = Books::alone(Arc::new(site().0), Some(Arc::new(memory)));
     // Two rows of a table of the site's own.
     books.site().apply_all([Change::PutTorrent(torrent(1, 1)), Change::PutTorrent(torrent(2, 1))]);
     books.conn().unwrap().change(&[Change::PutTorrent(torrent(1, 1))]).unwrap();
-    let unserved = Vec::new();
-    let changed = Refreshed::Changed { changes: 1, unserved };
-    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), changed);
+    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), Refreshed::Changed(1));
+    assert!(books.site().serves(&InfoHash([1; 20])));
     books.conn().unwrap().change(&[Change::RemoveTorrent(TorrentId(1))]).unwrap();
-    let unserved = vec![InfoHash([1; 20])];
-    let changed = Refreshed::Changed { changes: 1, unserved };
-    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), changed);
+    assert_eq!(books.refresh(&|| Some(0), true).unwrap(), Refreshed::Changed(1));
+    assert!(!books.site().serves(&InfoHash([1; 20])));
 }

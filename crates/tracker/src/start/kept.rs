@@ -67,7 +67,7 @@ impl Kept {
         if let Some(accounts) = &accounts {
             restore_accounts(accounts, config, &site, &store, clock)?;
         }
-        let books = Arc::new(Books::new(site.clone(), conn));
+        let books = Arc::new(Books::new(site.clone(), conn, store.clone(), clock.clone()));
         chihaya::begin(&books, &config.compat)?;
         let accounts = accounts.map(Arc::new);
         Ok(Self { site, books, store, accounts, late, late_thread, traces })
@@ -129,8 +129,7 @@ impl Parts<'_> {
             return Ok(());
         }
         let status = accounts.map(|accounts| accounts.status().clone());
-        let (store, clock) = (self.shared.store.clone(), self.shared.clock.clone());
-        let poll = Poll::new(books.clone(), store, status, clock);
+        let poll = Poll::new(books.clone(), status, self.shared.clock.clone());
         let reloader = reloader.clone();
         self.spawn("skep-poll".to_owned(), move || {
             keeper::poll_storage(poll, &reloader, &shutdown);

@@ -2,6 +2,7 @@
 //!
 //! How a ledger counts is tested in the engine, how records are kept in the store.
 
+mod gone;
 mod own_peers;
 mod replies;
 mod sockets;

@@ -10,7 +10,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use skep_engine::site::Change;
-use skep_proto::InfoHash;
 
 use super::asked::{Asked, Conditions};
 use super::fields::{Field, Fields, ID, Kind, check, fault, number, whole};
@@ -58,11 +57,6 @@ pub(super) trait Record: Clone + PartialEq + Send + Sync + 'static {
 
     /// Who has the unique field of this record now.
     fn holder(&self, _site: &Site) -> Option<u32> {
-        None
-    }
-
-    /// The torrent that loses its swarm when one record takes the place of the other.
-    fn swarm_lost(_old: &Self, _new: Option<&Self>) -> Option<InfoHash> {
         None
     }
 
@@ -180,9 +174,6 @@ pub(super) async fn put<R: Record>(
             let changes = is_new.then(|| change(new.clone())).into_iter().collect();
             Ok::<_, Problem>((changes, (old, new)))
         })?;
-        if let Some(lost) = old.as_ref().and_then(|old| R::swarm_lost(old, Some(&new))) {
-            api.store.remove(&lost);
-        }
         let response = with_tag(super::json(&new.show(false)), &new.tag());
         Ok(if old.is_some() { response } else { created(response, R::KIND, id) })
     })
@@ -232,14 +223,11 @@ pub(super) async fn remove<R: Record>(
     let [] = asked.query([])?;
     let conditions = asked.conditions();
     blocking(move || {
-        let old = api.books.change_by(|site| {
+        api.books.change_by(|site| {
             let old = R::find(site, id).ok_or_else(unknown)?;
             conditions.allow(Some(&old.tag()))?;
-            Ok::<_, Problem>((vec![R::remove(id)], old))
+            Ok::<_, Problem>((vec![R::remove(id)], ()))
         })?;
-        if let Some(lost) = R::swarm_lost(&old, None) {
-            api.store.remove(&lost);
-        }
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
@@ -260,32 +248,22 @@ pub(super) async fn change_many<R: Record>(
     let value = asked.json()?;
     blocking(move || {
         let Many { put, remove } = Many::<R>::read(&value)?;
-        let (put_count, (lost, created, removed)) = (
+        let (put_count, (created, removed)) = (
             put.len(),
             api.books.change_by(|site| {
                 let conflicts = conflicts(site, &put, &remove);
                 if !conflicts.is_empty() {
                     return Err(Problem::of_conflicts(conflicts));
                 }
-                let gone: Vec<_> = remove.iter().filter_map(|id| R::find(site, *id)).collect();
-                let mut lost: Vec<_> =
-                    gone.iter().filter_map(|old| R::swarm_lost(old, None)).collect();
-                let mut created = 0;
-                for new in &put {
-                    match R::find(site, new.id()) {
-                        Some(old) => lost.extend(R::swarm_lost(&old, Some(new))),
-                        None => created += 1,
-                    }
-                }
+                let gone: Vec<_> =
+                    remove.iter().copied().filter(|id| R::find(site, *id).is_some()).collect();
+                let created = put.iter().filter(|new| R::find(site, new.id()).is_none()).count();
                 let removed = gone.len();
-                let removals = gone.into_iter().map(|old| R::remove(old.id()));
+                let removals = gone.into_iter().map(R::remove);
                 let changes = removals.chain(put.into_iter().map(R::put)).collect();
-                Ok((changes, (lost, created, removed)))
+                Ok((changes, (created, removed)))
             })?,
         );
-        for info_hash in lost {
-            api.store.remove(&info_hash);
-        }
         let said = json!({ "put": put_count, "created": created, "removed": removed });
         Ok(super::json(&said))
     })

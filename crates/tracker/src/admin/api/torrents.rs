@@ -11,7 +11,6 @@ use skep_engine::site::{
     Change, NAME_BYTES_MAX, Permille, REASON_BYTES_MAX, Torrent, TorrentGroupId, TorrentId,
     TorrentState, UserId,
 };
-use skep_proto::InfoHash;
 
 use super::asked::{Asked, Segments};
 use super::fields::{Field, Fields, ID, Kind, number, text};
@@ -131,14 +130,6 @@ impl Record for Torrent {
 
     fn holder(&self, site: &Site) -> Option<u32> {
         site.torrent_by_hash(&self.info_hash).map(|torrent| torrent.id.0)
-    }
-
-    fn swarm_lost(old: &Self, new: Option<&Self>) -> Option<InfoHash> {
-        let is_kept = new.is_some_and(|new| {
-            let is_served = !matches!(new.state, TorrentState::Banned | TorrentState::Deleted);
-            is_served && new.info_hash == old.info_hash
-        });
-        (!is_kept).then_some(old.info_hash)
     }
 }
 

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn no_download_counts_whatever_becomes_of_the_records() {
         let site = Arc::new(Site::new(&Seed::new(1), &Clock::start()));
-        let books = Books::new(site.clone(), Some(Arc::new(Memory::new())));
+        let books = Books::alone(site.clone(), Some(Arc::new(Memory::new())));
         let compat = Compat { chihaya_freeleech: true, ..Config::default().compat };
         begin(&books, &compat).unwrap();
         assert_eq!(download(&site), [Permille(0)]);

@@ -10,15 +10,13 @@ use skep_engine::ledger::Sums;
 use skep_engine::site::{
     Ban, Client, Factor, FactorId, Group, GroupId, Torrent, TorrentId, User, UserId,
 };
-use skep_engine::swarm::SwarmSettings;
+use skep_proto::InfoHash;
 use skep_proto::http::Passkey;
 use skep_store::driver::testing::{Failing, Memory};
 use skep_store::driver::{Batch, Record, Totals};
 
 use super::*;
 use crate::config::Keys;
-use crate::runtime::clock::Clock;
-use crate::shards::MemoryStore;
 use crate::site::{Gatekeeper, KeyRing, Poll};
 
 type AtEnd = Box<dyn FnMut() -> Result<(), DriverError> + Send>;
@@ -85,18 +83,13 @@ fn books() -> (Arc<Books>, Watched) {
     let site = Arc::new(Site::new(&Seed::new(1), &Clock::start()));
     site.load(|take| memory.load(take)).unwrap();
     let storage = Watched { memory, at_end: Arc::new(Mutex::new(Box::new(|| Ok(())))) };
-    let books = Arc::new(Books::new(site, Some(Arc::new(storage.clone()))));
+    let books = Arc::new(Books::alone(site, Some(Arc::new(storage.clone()))));
     assert_eq!(books.refresh(&|| Some(0), false).unwrap(), Refreshed::Same);
     (books, storage)
 }
 
 fn poll(books: &Arc<Books>) -> Poll {
-    Poll::new(
-        books.clone(),
-        Arc::new(MemoryStore::new(&SwarmSettings::default(), Seed::new(1))),
-        None,
-        Clock::start(),
-    )
+    Poll::new(books.clone(), None, Clock::start())
 }
 
 /// Whether a user may announce.
@@ -108,7 +101,7 @@ fn is_let_in(books: &Books, user: u32) -> bool {
 }
 
 fn changed(changes: usize) -> Refreshed {
-    Refreshed::Changed { changes, unserved: Vec::new() }
+    Refreshed::Changed(changes)
 }
 
 #[test]
@@ -161,22 +154,6 @@ fn a_passkey_may_pass_from_one_user_to_another() {
     assert_eq!(books.refresh(&|| Some(0), false).unwrap(), changed(2));
     assert_eq!(books.site().user_by_passkey("passkey-1").map(|user| user.id), Some(UserId(2)));
     assert!(!is_let_in(&books, 2));
-}
-
-#[test]
-fn torrents_that_are_not_served_any_more_are_told() {
-    let (books, storage) = books();
-    let info_hash = InfoHash([2; 20]);
-    let state = TorrentState::Deleted;
-    let deleted = Torrent { id: TorrentId(2), info_hash, state, ..Torrent::default() };
-    let changes =
-        [Change::RemoveTorrent(TorrentId(1)), Change::PutTorrent(deleted), put_torrent(50)];
-    storage.memory.change(&changes).unwrap();
-    let unserved = vec![info_hash, InfoHash([1; 20])];
-    assert_eq!(
-        books.refresh(&|| Some(0), false).unwrap(),
-        Refreshed::Changed { changes: 3, unserved }
-    );
 }
 
 #[test]

@@ -225,6 +225,20 @@ fn banned_removed_or_renamed_torrent_loses_its_swarm() {
 }
 
 #[test]
+fn torrent_that_is_registered_anew_keeps_its_swarm() {
+    let site = Site::start();
+    let mut api = site.api();
+    let record = json!({ "info_hash": hash(1) });
+    assert_eq!(api.ask("PUT", "/api/v1/torrents/5", &record).status, 201);
+    let mut client = site.tracker.udp_client(std::net::Ipv4Addr::LOCALHOST);
+    client.announce(&announce(torrent(1), 6881, 1)).unwrap();
+    let change = json!({ "remove": [5], "put": [{ "id": 9, "info_hash": hash(1) }] });
+    assert_eq!(api.ask("POST", "/api/v1/torrents/bulk", &change).status, 200);
+    let live = body(&api.get(&format!("/api/v1/torrents/{}/live", hash(1))));
+    assert_eq!((&live["swarm"]["id"], &live["swarm"]["peers"]["leechers"]), (&json!(9), &json!(1)));
+}
+
+#[test]
 fn passkeys_are_shown_when_asked_for_alone() {
     let (_site, mut api) = Site::with_every_scope();
     let put = api.ask("PUT", "/api/v1/users/1", &json!({ "passkey": "z9z9z9z9" }));
