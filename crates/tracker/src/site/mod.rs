@@ -22,8 +22,8 @@ use std::fmt;
 use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};
 use skep_engine::site::{
-    Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Torrent, TorrentId,
-    TorrentState, User, UserId,
+    Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Target, Torrent,
+    TorrentId, TorrentState, User, UserId,
 };
 use skep_engine::{Seed, Tick};
 use skep_proto::InfoHash;
@@ -72,7 +72,8 @@ impl Site {
     pub fn apply_all(&self, changes: impl IntoIterator<Item = Change>) {
         let mut commons = self.commons.begin();
         for change in changes {
-            self.take(&mut commons, change);
+            self.note_former(&change);
+            self.take(&mut commons, change, false);
         }
     }
 
@@ -85,16 +86,40 @@ impl Site {
         load: impl FnOnce(&mut dyn FnMut(Change)) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut commons = self.commons.begin();
-        load(&mut |change| self.take(&mut commons, change))
+        load(&mut |change| self.take(&mut commons, change, true))
     }
 
-    fn take(&self, commons: &mut Changing<'_>, change: Change) {
+    /// Keeps what a record says by itself if a change makes it say something else: traffic from before
+    /// is worth what it was worth then.
+    fn note_former(&self, change: &Change) {
+        let (target, number, old, new) = match change {
+            Change::PutUser(User { id, upload, download, .. }) => {
+                let old = self.users.by_number(id.0, |old| (old.upload, old.download));
+                (Target::User(*id), id.0, old, (*upload, *download))
+            }
+            Change::PutTorrent(Torrent { id, upload, download, .. }) => {
+                let old = self.torrents.by_number(id.0, |old| (old.upload, old.download));
+                (Target::Torrent(*id), id.0, old, (*upload, *download))
+            }
+            Change::PutGroup(Group { id, upload, download, .. }) => {
+                let old = self.commons.group(*id, |old| (old.upload, old.download));
+                (Target::Group(*id), id.0, old, (*upload, *download))
+            }
+            _ => return,
+        };
+        if let Some(old) = old.filter(|old| *old != new) {
+            self.factors.put_former(target, number, old);
+        }
+    }
+
+    /// Takes a change, or what was in force before the process began.
+    fn take(&self, commons: &mut Changing<'_>, change: Change, is_known: bool) {
         match commons.take(change) {
             Some(Change::PutUser(user)) => self.users.put(user),
             Some(Change::RemoveUser(id)) => self.users.remove(id.0),
             Some(Change::PutTorrent(torrent)) => self.torrents.put(torrent),
             Some(Change::RemoveTorrent(id)) => self.torrents.remove(id.0),
-            Some(Change::PutFactor(factor)) => self.factors.put(factor),
+            Some(Change::PutFactor(factor)) => self.factors.put(factor, is_known),
             Some(Change::RemoveFactor(id)) => self.factors.remove(id),
             _ => {}
         }
