@@ -63,3 +63,39 @@ fn full_scrapes_list_torrents_of_the_site_without_peers() {
                     eee";
     assert_eq!(tracker.get("/passkey-1/scrape").text(), expected);
 }
+
+#[test]
+fn names_of_torrents_that_are_not_served_are_told_to_nobody() {
+    let tracker = start(&["--scrape.names=true"]);
+    let name: Option<Box<str>> = Some("A secret".into());
+    let states = [TorrentState::Banned, TorrentState::Deleted];
+    put(
+        &tracker,
+        (b'b'..).zip(states).map(|(number, state)| {
+            Change::PutTorrent(Torrent { name: name.clone(), state, ..of_site(number) })
+        }),
+    );
+    for hash in ["bbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccc"] {
+        let told = tracker.get(&format!("/passkey-1/scrape?info_hash={hash}"));
+        assert!(!told.text().contains("secret"), "{}", told.text());
+    }
+}
+
+#[test]
+fn full_scrapes_leave_out_what_only_its_owner_may_announce() {
+    let tracker = start(&["--scrape.full=true"]);
+    let (state, owner) = (TorrentState::Pending, Some(UserId(1)));
+    put(
+        &tracker,
+        [
+            Change::PutTorrent(Torrent { state, owner, ..of_site(b'b') }),
+            Change::PutTorrent(of_site(b'c')),
+        ],
+    );
+    for number in [b'b', b'c'] {
+        Way::Path.announce(&tracker, "passkey-1", &announce(torrent(number), 6881, 0)).unwrap();
+    }
+    let told = tracker.get("/passkey-1/scrape");
+    assert!(told.text().contains("20:cccccccccccccccccccc"), "{}", told.text());
+    assert!(!told.text().contains("20:bbbbbbbbbbbbbbbbbbbb"), "{}", told.text());
+}
