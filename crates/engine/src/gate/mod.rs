@@ -391,6 +391,12 @@ impl Rules {
         }
     }
 
+    /// A number that changes when the site withdraws a torrent; what rules themselves say never does.
+    #[must_use]
+    pub fn withdrawals(&self) -> u64 {
+        self.site.as_ref().map_or(0, |site| site.withdrawals())
+    }
+
     /// Whether every torrent is served, so that none needs to be looked up.
     #[must_use]
     pub fn serves_all(&self) -> bool {

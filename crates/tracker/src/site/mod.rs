@@ -18,6 +18,7 @@ pub use self::keys::KeyRing;
 pub use self::poll::Poll;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};
@@ -39,6 +40,8 @@ pub struct Site {
     torrents: Records<Torrent>,
     factors: FactorBook,
     commons: Commons,
+    /// Changes by which a torrent that was served may not be any more.
+    withdrawals: AtomicU64,
 }
 
 impl fmt::Debug for Site {
@@ -60,6 +63,7 @@ impl Site {
             torrents: Records::new(seed),
             factors: FactorBook::new(seed, clock),
             commons: Commons::default(),
+            withdrawals: AtomicU64::new(0),
         }
     }
 
@@ -117,12 +121,23 @@ impl Site {
         match commons.take(change) {
             Some(Change::PutUser(user)) => self.users.put(user),
             Some(Change::RemoveUser(id)) => self.users.remove(id.0),
-            Some(Change::PutTorrent(torrent)) => self.torrents.put(torrent),
-            Some(Change::RemoveTorrent(id)) => self.torrents.remove(id.0),
+            Some(Change::PutTorrent(torrent)) => self.put_torrent(torrent),
+            Some(Change::RemoveTorrent(id)) => {
+                self.torrents.remove(id.0);
+                self.withdrawals.fetch_add(1, Ordering::Release);
+            }
             Some(Change::PutFactor(factor)) => self.factors.put(factor, is_known),
             Some(Change::RemoveFactor(id)) => self.factors.remove(id),
             _ => {}
         }
+    }
+
+    fn put_torrent(&self, torrent: Torrent) {
+        let old = self.torrents.by_number(torrent.id.0, |old| old.info_hash);
+        let is_approved = torrent.state == TorrentState::Approved;
+        let withdraws = !is_approved || old.is_some_and(|old| old != torrent.info_hash);
+        self.torrents.put(torrent);
+        self.withdrawals.fetch_add(withdraws.into(), Ordering::Release);
     }
 
     /// Says how several factors become one; [`Combine::Best`] unless somebody does.

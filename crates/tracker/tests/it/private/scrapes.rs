@@ -3,6 +3,7 @@
 //! What counts stand for is tested elsewhere.
 
 use skep_engine::site::{Change, Torrent, TorrentState};
+use skep_proto::InfoHash;
 
 use super::*;
 
@@ -98,4 +99,22 @@ fn full_scrapes_leave_out_what_only_its_owner_may_announce() {
     let told = tracker.get("/passkey-1/scrape");
     assert!(told.text().contains("20:cccccccccccccccccccc"), "{}", told.text());
     assert!(!told.text().contains("20:bbbbbbbbbbbbbbbbbbbb"), "{}", told.text());
+}
+
+#[test]
+fn torrent_that_was_banned_is_not_in_a_full_scrape_that_was_kept() {
+    let tracker = start(&["--scrape.full=true"]);
+    let of_site = |number: u32| {
+        let mut info_hash = [b'x'; 20];
+        info_hash[16..].copy_from_slice(&number.to_be_bytes());
+        let (id, info_hash) = (TorrentId(number), InfoHash(info_hash));
+        Torrent { id, info_hash, ..Torrent::default() }
+    };
+    put(&tracker, (100..2000).map(|number| Change::PutTorrent(of_site(number))));
+    let banned = Torrent { state: TorrentState::Banned, ..of_site(777) };
+    let scrape = || tracker.get("/passkey-1/scrape").ok().to_vec();
+    let shows = |scrape: &[u8]| scrape.windows(20).any(|it| it == banned.info_hash.as_bytes());
+    assert!(shows(&scrape()));
+    put(&tracker, [Change::PutTorrent(banned.clone())]);
+    assert!(!shows(&scrape()));
 }
