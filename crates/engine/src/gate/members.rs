@@ -32,6 +32,9 @@ pub trait Membership: fmt::Debug + Send + Sync {
     /// What the site knows of a torrent. Why it is not served is written to `reason`.
     fn listing(&self, info_hash: &InfoHash, reason: &mut Reason) -> Option<Listing>;
 
+    /// A number that changes when a torrent that was served may not be any more.
+    fn withdrawals(&self) -> u64;
+
     /// Calls `visit` with every torrent of the site, in no particular order.
     fn for_each_torrent(&self, visit: &mut dyn FnMut(&InfoHash, TorrentState));
 

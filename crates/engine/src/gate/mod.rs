@@ -22,6 +22,7 @@ pub use torrent::{ListedTorrent, TorrentAccess, TorrentList};
 
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use skep_proto::InfoHash;
 use skep_proto::http::Passkey;
@@ -226,18 +227,18 @@ pub const GATES: &[Gate] = &[
         check_member: address::check_member,
     },
     Gate {
-        name: "client",
-        doc: "Compares the peer id with `access.clients_allow`, `access.clients_deny` and the clients of the site.",
-        refusals: &["client_not_allowed"],
-        check: Some(client::check),
-        check_member: client::check_member,
-    },
-    Gate {
         name: "passkey",
         doc: "Finds the user of the passkey where `mode` is private.",
         refusals: &["passkey_not_found"],
         check: None,
         check_member: passkey::check_member,
+    },
+    Gate {
+        name: "client",
+        doc: "Compares the peer id with `access.clients_allow`, `access.clients_deny` and the clients of the site.",
+        refusals: &["client_not_allowed"],
+        check: Some(client::check),
+        check_member: client::check_member,
     },
     Gate {
         name: "user",
@@ -320,11 +321,33 @@ impl Rules {
         }
     }
 
+    /// Leaves out the torrents, but for the first, that a passkey does not hold for: one that is made
+    /// for one torrent tells nothing of others.
+    pub fn retain_admitted(&self, passkey: Option<Passkey<'_>>, info_hashes: &mut Vec<InfoHash>) {
+        if !self.wants_passkey() {
+            return;
+        }
+        let first = info_hashes.first().copied();
+        info_hashes.retain(|info_hash| {
+            Some(*info_hash) == first || self.admit_scrape(passkey, Some(info_hash)).is_ok()
+        });
+    }
+
     /// Whether a torrent may be announced and scraped, if only by some.
     #[inline]
     #[must_use]
     pub fn serves(&self, info_hash: &InfoHash) -> bool {
         self.serves_all() || self.knows(info_hash)
+    }
+
+    /// Whether a torrent may be announced by everybody who may announce at all.
+    #[must_use]
+    pub fn serves_everybody(&self, info_hash: &InfoHash) -> bool {
+        let listing = |site: &Arc<dyn Membership>| {
+            site.listing(info_hash, &mut Reason::default()).map(|listing| listing.state)
+        };
+        let state = self.site.as_ref().and_then(listing);
+        self.serves(info_hash) && state != Some(TorrentState::Pending)
     }
 
     #[inline(never)]
@@ -368,6 +391,12 @@ impl Rules {
         }
     }
 
+    /// A number that changes when the site withdraws a torrent; what rules themselves say never does.
+    #[must_use]
+    pub fn withdrawals(&self) -> u64 {
+        self.site.as_ref().map_or(0, |site| site.withdrawals())
+    }
+
     /// Whether every torrent is served, so that none needs to be looked up.
     #[must_use]
     pub fn serves_all(&self) -> bool {
@@ -378,7 +407,6 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     #[test]
     fn every_refusal_counts_in_its_own_place() {

@@ -191,7 +191,8 @@ impl<'a> HttpSession<'a> {
         HttpRefusal::Broken(error)
     }
 
-    /// Reads the torrents of a scrape into `out`; none means that all are asked for.
+    /// Reads the torrents of a scrape into `out`; none means that all are asked for. Those are left out
+    /// that the passkey does not hold for, but never the first.
     ///
     /// # Errors
     /// If whoever asks is no user where users are known, or if a hash is not 20 bytes long.
@@ -206,7 +207,9 @@ impl<'a> HttpSession<'a> {
         let read = http::parse_scrape(target.query, self.query_options(), max, out);
         let rules = &self.policy.rules;
         if rules.wants_passkey() {
-            rules.admit_scrape(target.passkey(), out.first()).map_err(HttpRefusal::Refused)?;
+            let passkey = target.passkey();
+            rules.admit_scrape(passkey, out.first()).map_err(HttpRefusal::Refused)?;
+            rules.retain_admitted(passkey, out);
         }
         Ok(read?)
     }
@@ -252,7 +255,10 @@ impl<'a> HttpSession<'a> {
     ) -> Result<(), HttpRefusal<'a>> {
         let Policy { scrapes, rules, .. } = self.policy;
         let names: Vec<_> = match scrapes.names {
-            true => info_hashes.iter().map(|info_hash| rules.name(info_hash)).collect(),
+            true => info_hashes
+                .iter()
+                .map(|info_hash| rules.name(info_hash).filter(|_| rules.serves(info_hash)))
+                .collect(),
             false => Vec::new(),
         };
         let mut entries = Vec::with_capacity(info_hashes.len());
@@ -356,11 +362,11 @@ pub struct FullScrape<'a> {
 }
 
 impl<'a> FullScrape<'a> {
-    /// Takes one torrent; those that are not served are left out.
+    /// Takes one torrent; those that are not served, or not to everybody, are left out.
     pub fn add(&mut self, info_hash: &InfoHash, counts: Counts) {
         // One above the bound is enough to know that it is passed.
         let room = self.torrents.len() <= self.session.policy.scrapes.full_max as usize;
-        if room && self.session.policy.rules.serves(info_hash) {
+        if room && self.session.policy.rules.serves_everybody(info_hash) {
             self.torrents.push((*info_hash, counts));
         }
     }

@@ -291,17 +291,19 @@ impl WebsocketSession {
         Ok(WebsocketAnnounce { announce, member, offers })
     }
 
-    /// Whether the connection may scrape.
+    /// Whether the connection may scrape; leaves out the torrents that its passkey does not hold for.
     ///
     /// # Errors
     /// If users are known and this is none.
     pub fn admit_scrape(
         &self,
         policy: &Policy,
-        info_hash: Option<&InfoHash>,
+        info_hashes: &mut Vec<InfoHash>,
     ) -> Result<(), WebsocketRefusal<'static>> {
-        let passkey = self.credential.passkey();
-        policy.rules.admit_scrape(passkey, info_hash).map_err(WebsocketRefusal::Refused)
+        let (rules, passkey) = (&policy.rules, self.credential.passkey());
+        rules.admit_scrape(passkey, info_hashes.first()).map_err(WebsocketRefusal::Refused)?;
+        rules.retain_admitted(passkey, info_hashes);
+        Ok(())
     }
 
     /// Takes notice of what the swarm said to an announce, and of the interval that is told.

@@ -32,6 +32,8 @@ pub struct Clause {
     pub until: Tick,
     /// Bytes that it still holds for.
     pub budget: Option<Arc<Budget>>,
+    /// Whether it is what the record of the target said until it was changed, and no factor.
+    pub former: bool,
 }
 
 impl Clause {
@@ -44,21 +46,29 @@ impl Clause {
         budget: Option<Arc<Budget>>,
     ) -> Self {
         let Factor { id, upload, download, neutral, .. } = *factor;
-        Self { id, upload, download, neutral, from, until, budget }
+        Self { id, upload, download, neutral, from, until, budget, former: false }
     }
 
     fn is_heard(&self, now: Tick) -> bool {
         self.from <= now && now.since(self.until) < RULE_KEPT_SECS
     }
 
-    const fn own(id: u32, (upload, download): (Permille, Permille)) -> Option<Self> {
-        if upload.0 == Permille::ONE.0 && download.0 == Permille::ONE.0 {
-            return None;
-        }
-        let (from, until) = (Tick(0), Tick(u32::MAX));
-        let id = FactorId(id);
-        Some(Self { id, upload, download, neutral: false, from, until, budget: None })
+    /// What a record says by itself.
+    const fn own(id: u32, (upload, download): (Permille, Permille)) -> Self {
+        let (id, from, until) = (FactorId(id), Tick(0), Tick(u32::MAX));
+        Self { id, upload, download, neutral: false, from, until, budget: None, former: false }
     }
+
+    /// Whether it only tells when the record changed: a plain one must not come before others.
+    const fn is_plain_record(&self) -> bool {
+        self.former && self.upload.0 == Permille::ONE.0 && self.download.0 == Permille::ONE.0
+    }
+}
+
+/// When a record last said something else; the beginning if it never did.
+fn former_until(clauses: &[Clause]) -> Tick {
+    let former = clauses.iter().filter(|clause| clause.former);
+    former.map(|clause| clause.until).max().unwrap_or(Tick(0))
 }
 
 /// Clauses by target.
@@ -119,6 +129,23 @@ impl FactorTable {
         }
     }
 
+    /// Adds what the record of a target, with this number, said until now. Returns whether it had said
+    /// so for any time.
+    pub fn add_former(
+        &mut self,
+        target: Target,
+        number: u32,
+        said: (Permille, Permille),
+        now: Tick,
+    ) -> bool {
+        let from = former_until(self.get(target));
+        if from < now {
+            let own = Clause::own(number, said);
+            self.add(target, Clause { from, until: now, former: true, ..own });
+        }
+        from < now
+    }
+
     /// Ends what a factor says for a target. What was not in force yet is gone, the rest is heard on.
     /// Returns whether something ended now.
     pub fn end(&mut self, target: Target, id: FactorId, now: Tick) -> bool {
@@ -176,7 +203,8 @@ impl Heard {
         mut visit: impl FnMut(Target, &mut dyn FnMut(&Clause)),
     ) {
         let Member { user, torrent, group, torrent_group, .. } = *member;
-        let of = Clause::own;
+        let plain = (Permille::ONE, Permille::ONE);
+        let of = |number, says| (says != plain).then(|| Clause::own(number, says));
         let places = [
             (Scope::Token, Target::Token(user, torrent), None),
             (Scope::Torrent, Target::Torrent(torrent), of(torrent.0, member.of_torrent)),
@@ -187,13 +215,15 @@ impl Heard {
         ];
         for (scope, target, own) in places {
             let mut first = self.len;
+            let mut changed = Tick(0);
             visit(target, &mut |clause| {
-                if clause.is_heard(now) {
+                changed = changed.max(former_until(core::slice::from_ref(clause)));
+                if clause.is_heard(now) && !clause.is_plain_record() {
                     self.push(scope, clause.clone(), now, &mut first);
                 }
             });
             if let Some(own) = own {
-                self.push(scope, own, now, &mut first);
+                self.push(scope, Clause { from: changed, ..own }, now, &mut first);
             }
             let rank = |heard: &Option<(Scope, Clause)>| {
                 heard

@@ -88,16 +88,18 @@ impl FactorBook {
     }
 
     /// Adds a factor, or replaces the one with its number: what that one said until now is heard on.
-    pub(super) fn put(&self, factor: Factor) {
-        self.write(factor, false);
+    /// One that `is_known` from earlier holds from the beginning unless it names a start, any other
+    /// from now on.
+    pub(super) fn put(&self, factor: Factor, is_known: bool) {
+        self.write(factor, false, is_known);
     }
 
     /// The same, but for what is left of the budget of the one with its number.
-    pub(super) fn amend(&self, factor: Factor) {
-        self.write(factor, true);
+    pub(super) fn amend(&self, factor: Factor, is_known: bool) {
+        self.write(factor, true, is_known);
     }
 
-    fn write(&self, mut factor: Factor, keeps_budget: bool) {
+    fn write(&self, mut factor: Factor, keeps_budget: bool, is_known: bool) {
         let now = self.clock.now();
         let mut told = self.told.lock();
         self.forget_old(&mut told, now);
@@ -119,6 +121,9 @@ impl FactorBook {
         });
         if !same {
             let (mut from, until) = self.ticks(&factor);
+            if !is_known && factor.starts_unix_secs.is_none() {
+                from = now;
+            }
             if let Some((old, _)) = &old
                 && self.end(&mut told, old, now)
             {
@@ -130,6 +135,16 @@ impl FactorBook {
             }
         }
         told.factors.insert(factor.id, (factor, budget));
+    }
+
+    /// Takes notice of what the record of a target, with this number, said until now.
+    pub(super) fn put_former(&self, target: Target, number: u32, said: (Permille, Permille)) {
+        let now = self.clock.now();
+        let mut told = self.told.lock();
+        self.forget_old(&mut told, now);
+        if self.change(target, |table| table.add_former(target, number, said, now), 1) {
+            told.ended.push_back((now, target, FactorId(number)));
+        }
     }
 
     pub(super) fn remove(&self, id: FactorId) {

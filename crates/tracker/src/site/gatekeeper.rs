@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use skep_engine::gate::{Account, Listing, Membership, Reason};
 use skep_engine::site::{PASSKEY_BYTES_MAX, TorrentState};
@@ -49,6 +50,10 @@ impl Membership for Gatekeeper {
 
     fn listing(&self, info_hash: &InfoHash, reason: &mut Reason) -> Option<Listing> {
         self.site.listing(info_hash, reason)
+    }
+
+    fn withdrawals(&self) -> u64 {
+        self.site.withdrawals.load(Ordering::Acquire)
     }
 
     fn for_each_torrent(&self, visit: &mut dyn FnMut(&InfoHash, TorrentState)) {

@@ -18,12 +18,13 @@ pub use self::keys::KeyRing;
 pub use self::poll::Poll;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_engine::gate::{Account, Listing, Reason};
 use skep_engine::ledger::{Combine, Terms};
 use skep_engine::site::{
-    Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Torrent, TorrentId,
-    TorrentState, User, UserId,
+    Ban, Change, Client, Factor, FactorId, Group, GroupId, Member, Permille, Target, Torrent,
+    TorrentId, TorrentState, User, UserId,
 };
 use skep_engine::{Seed, Tick};
 use skep_proto::InfoHash;
@@ -39,6 +40,8 @@ pub struct Site {
     torrents: Records<Torrent>,
     factors: FactorBook,
     commons: Commons,
+    /// Changes by which a torrent that was served may not be any more.
+    withdrawals: AtomicU64,
 }
 
 impl fmt::Debug for Site {
@@ -60,6 +63,7 @@ impl Site {
             torrents: Records::new(seed),
             factors: FactorBook::new(seed, clock),
             commons: Commons::default(),
+            withdrawals: AtomicU64::new(0),
         }
     }
 
@@ -72,7 +76,8 @@ impl Site {
     pub fn apply_all(&self, changes: impl IntoIterator<Item = Change>) {
         let mut commons = self.commons.begin();
         for change in changes {
-            self.take(&mut commons, change);
+            self.note_former(&change);
+            self.take(&mut commons, change, false);
         }
     }
 
@@ -85,20 +90,47 @@ impl Site {
         load: impl FnOnce(&mut dyn FnMut(Change)) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut commons = self.commons.begin();
-        load(&mut |change| self.take(&mut commons, change))
+        load(&mut |change| self.take(&mut commons, change, true))
     }
 
-    fn take(&self, commons: &mut Changing<'_>, change: Change) {
+    /// Keeps what a record says by itself if a change makes it say something else: traffic from before
+    /// is worth what it was worth then.
+    fn note_former(&self, change: &Change) {
+        let (target, number, old, new) = match change {
+            Change::PutUser(User { id, upload, download, .. }) => {
+                let old = self.users.by_number(id.0, |old| (old.upload, old.download));
+                (Target::User(*id), id.0, old, (*upload, *download))
+            }
+            Change::PutTorrent(Torrent { id, upload, download, .. }) => {
+                let old = self.torrents.by_number(id.0, |old| (old.upload, old.download));
+                (Target::Torrent(*id), id.0, old, (*upload, *download))
+            }
+            Change::PutGroup(Group { id, upload, download, .. }) => {
+                let old = self.commons.group(*id, |old| (old.upload, old.download));
+                (Target::Group(*id), id.0, old, (*upload, *download))
+            }
+            _ => return,
+        };
+        if let Some(old) = old.filter(|old| *old != new) {
+            self.factors.put_former(target, number, old);
+        }
+    }
+
+    /// Takes a change, or what was in force before the process began.
+    fn take(&self, commons: &mut Changing<'_>, change: Change, is_known: bool) {
         if let Change::RemoveGroup(id) = change {
             self.leave_group(id);
         }
         match commons.take(change) {
             Some(Change::PutUser(user)) => self.users.put(user),
             Some(Change::RemoveUser(id)) => self.users.remove(id.0),
-            Some(Change::PutTorrent(torrent)) => self.torrents.put(torrent),
-            Some(Change::RemoveTorrent(id)) => self.torrents.remove(id.0),
-            Some(Change::PutFactor(factor)) => self.factors.put(factor),
-            Some(Change::AmendFactor(factor)) => self.factors.amend(factor),
+            Some(Change::PutTorrent(torrent)) => self.put_torrent(torrent),
+            Some(Change::RemoveTorrent(id)) => {
+                self.torrents.remove(id.0);
+                self.withdrawals.fetch_add(1, Ordering::Release);
+            }
+            Some(Change::PutFactor(factor)) => self.factors.put(factor, is_known),
+            Some(Change::AmendFactor(factor)) => self.factors.amend(factor, is_known),
             Some(Change::RemoveFactor(id)) => self.factors.remove(id),
             _ => {}
         }
@@ -113,6 +145,14 @@ impl Site {
             }
         });
         users.into_iter().for_each(|user| self.users.put(user));
+    }
+
+    fn put_torrent(&self, torrent: Torrent) {
+        let old = self.torrents.by_number(torrent.id.0, |old| old.info_hash);
+        let is_approved = torrent.state == TorrentState::Approved;
+        let withdraws = !is_approved || old.is_some_and(|old| old != torrent.info_hash);
+        self.torrents.put(torrent);
+        self.withdrawals.fetch_add(withdraws.into(), Ordering::Release);
     }
 
     /// Says how several factors become one; [`Combine::Best`] unless somebody does.

@@ -247,13 +247,13 @@ fn a_factor_that_changes_or_goes_is_split_at_that_instant() {
     for target in [Target::Site, Target::User(UserId(1))] {
         let now = clock.now().0;
         put(free(1, target));
-        assert_eq!(told(&site, Tick(now)), [(1, 0, 0, u32::MAX)]);
+        assert_eq!(told(&site, Tick(now)), [(1, 0, now, u32::MAX)]);
         clock.advance(1000);
         let half = Factor { download: Permille(500), ..free(1, target) };
         put(half.clone());
         let changed = clock.now().0;
         let told_then = told(&site, Tick(changed));
-        assert_eq!(told_then, [(1, 0, 0, changed), (1, 500, changed, u32::MAX)]);
+        assert_eq!(told_then, [(1, 0, now, changed), (1, 500, changed, u32::MAX)]);
         put(half.clone());
         assert_eq!(told(&site, Tick(changed)), told_then, "nothing changed");
         clock.advance(1000);
@@ -261,7 +261,7 @@ fn a_factor_that_changes_or_goes_is_split_at_that_instant() {
         assert_eq!(site.factor(FactorId(1)), None);
         let gone = clock.now().0;
         let told_then = told(&site, Tick(gone));
-        assert_eq!(told_then, [(1, 0, 0, changed), (1, 500, changed, gone)]);
+        assert_eq!(told_then, [(1, 0, now, changed), (1, 500, changed, gone)]);
         clock.advance(skep_engine::site::RULE_KEPT_SECS);
         assert_eq!(told(&site, clock.now()), []);
         // Forgotten for good with the next change.
@@ -319,6 +319,72 @@ fn a_look_at_the_storage_gives_nothing_back_that_was_spent_meanwhile() {
     assert_eq!(left(), Some(300), "the rest of it counts");
     assert!(matches!(look(&|| Some(1)), Refreshed::Changed(1)));
     assert_eq!(left(), Some(1000), "another wrote it there");
+}
+
+#[test]
+fn a_factor_that_is_put_holds_from_then_and_one_that_is_loaded_from_the_beginning() {
+    let (site, clock) = site();
+    clock.advance(500);
+    let loaded = site.load(|take| {
+        take(Change::PutFactor(free(1, Target::Site)));
+        Ok::<_, ()>(())
+    });
+    assert_eq!(loaded, Ok(()));
+    let now = clock.now();
+    site.apply(Change::PutFactor(free(2, Target::User(UserId(1)))));
+    let starts_unix_secs = Some(clock.unix_secs_at_start() + 100);
+    site.apply(Change::PutFactor(Factor {
+        starts_unix_secs,
+        ..free(3, Target::Group(GroupId(3)))
+    }));
+    let forever = u32::MAX;
+    let expected = [(2, 0, now.0, forever), (3, 0, 100, forever), (1, 0, 0, forever)];
+    assert_eq!(told(&site, clock.now()), expected);
+}
+
+#[test]
+fn what_a_record_said_holds_for_what_was_moved_before_it_was_changed() {
+    let (site, clock) = site();
+    let worth = |download| (Permille::ONE, Permille(download));
+    let told = |member: &Member| {
+        let told = |it: &Rule<'_>| (it.download.0, it.from.0, it.until.0);
+        site.with_terms(member, clock.now(), |terms| {
+            terms.rules.iter().map(told).collect::<Vec<_>>()
+        })
+    };
+    let user = |download| User { download: Permille(download), ..user(1, "a") };
+    let torrent = |download| Torrent { download: Permille(download), ..torrent(2, 2) };
+    let group =
+        |download| Group { id: GroupId(3), download: Permille(download), ..Group::default() };
+    let forever = u32::MAX;
+    for kind in 0..3 {
+        let put = |download| {
+            let change = match kind {
+                0 => Change::PutUser(user(download)),
+                1 => Change::PutTorrent(torrent(download)),
+                _ => Change::PutGroup(group(download)),
+            };
+            site.apply(change);
+            let mut member = member();
+            let own = match kind {
+                0 => &mut member.of_user,
+                1 => &mut member.of_torrent,
+                _ => &mut member.of_group,
+            };
+            *own = worth(download);
+            member
+        };
+        clock.advance(100);
+        assert_eq!(told(&put(0)), [(0, 0, forever)]);
+        clock.advance(100);
+        let first = clock.now().0;
+        assert_eq!(told(&put(1000)), [(0, 0, first)], "free no more");
+        clock.advance(100);
+        let second = clock.now().0;
+        assert_eq!(told(&put(500)), [(0, 0, first), (500, second, forever)]);
+        clock.advance(skep_engine::site::RULE_KEPT_SECS);
+        assert_eq!(told(&put(500)), [(500, second, forever)]);
+    }
 }
 
 #[test]

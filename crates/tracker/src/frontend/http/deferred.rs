@@ -76,6 +76,8 @@ struct Scraped {
     at: Tick,
     /// What was in force: what is denied since then must not be shown.
     policy: Weak<Policy>,
+    /// What the site had withdrawn before the walk, for the same reason.
+    withdrawals: u64,
     body: Body,
 }
 
@@ -195,12 +197,14 @@ impl Deferred {
                 _ => Err(HttpRefusal::Overloaded),
             };
         }
+        let withdrawals = policy.rules.withdrawals();
         let (body, is_small) = self.walk(&policy);
         if let Some(Scraped { body: Ok(last), .. }) = kept.last.take() {
             kept.older.push(Arc::downgrade(&last));
         }
         let policy = Arc::downgrade(&policy);
-        kept.last = (!is_small).then(|| Scraped { at: now, policy, body: body.clone() });
+        kept.last =
+            (!is_small).then(|| Scraped { at: now, policy, withdrawals, body: body.clone() });
         body
     }
 
@@ -280,6 +284,7 @@ impl Kept {
 impl Scraped {
     fn is_of(&self, policy: &Arc<Policy>) -> bool {
         std::ptr::eq(self.policy.as_ptr(), Arc::as_ptr(policy))
+            && self.withdrawals == policy.rules.withdrawals()
     }
 }
 

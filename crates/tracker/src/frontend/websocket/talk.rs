@@ -256,7 +256,7 @@ impl<'a> Speaking<'a> {
         let Scratch { info_hashes: asked, requests, counts, .. } = scratch;
         asked.clear();
         asked.extend(info_hashes);
-        if let Err(refusal) = self.session.admit_scrape(policy, asked.first()) {
+        if let Err(refusal) = self.session.admit_scrape(policy, asked) {
             refusal.count(self.counters());
             return self.fail(Wanted::Scrape, None, refusal.text());
         }

@@ -51,6 +51,10 @@ fn made_keys_open_one_torrent_by_every_way() {
     let scrape = tracker.get(&format!("/{key}/scrape?info_hash={hash}"));
     assert!(scrape.ok().starts_with(b"d5:files"), "{scrape:?}");
     assert_eq!(told(&format!("/{key}/scrape?info_hash={}", "%02".repeat(20))), "Passkey not found");
+    let other = "%02".repeat(20);
+    let both = tracker.get(&format!("/{key}/scrape?info_hash={hash}&info_hash={other}"));
+    let shows = |number: u8| both.ok().windows(20).any(|it| it == [number; 20]);
+    assert!(shows(1) && !shows(2), "a key opens no other torrent behind its own: {both:?}");
     let target = format!("/{key}/announce?info_hash={hash}&peer_id=-TR4100-abcdefghijkl");
     assert_eq!(told(&target), "invalid port");
     assert_eq!(told(&format!("/{key}/announce?port=1")), "Passkey not found");

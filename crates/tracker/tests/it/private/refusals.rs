@@ -209,7 +209,7 @@ fn counters_that_are_missing_or_no_numbers_are_no_zeros() {
 }
 
 #[test]
-fn bans_and_clients_of_the_site_are_asked_before_passkeys() {
+fn bans_are_asked_before_passkeys_and_clients_behind_them() {
     let tracker = setup();
     let request = announce(torrent(1), 6881, 5);
     let other = AnnounceRequest { peer_id: PeerId(*b"-TR4100-abcdefghijkl"), ..request };
@@ -217,6 +217,8 @@ fn bans_and_clients_of_the_site_are_asked_before_passkeys() {
     for way in Way::ALL {
         way.announce(&tracker, "passkey-1", &request).unwrap();
         let told = way.announce(&tracker, "passkey-0", &other);
+        assert_eq!(told.unwrap_err(), NOT_FOUND, "strangers cannot ask for clients: {way:?}");
+        let told = way.announce(&tracker, "passkey-1", &other);
         assert_eq!(told.unwrap_err(), "client not allowed", "{way:?}");
     }
     let address = Ipv4Addr::LOCALHOST.into();
