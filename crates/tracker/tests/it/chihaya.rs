@@ -265,10 +265,10 @@ fn what_a_site_puts_decides_who_announces_what() {
         Err(failure) => failure,
     };
     let hex: String = HASH.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(told(), "client not allowed");
-    site.done("PUT", "/clients/TR2840", "");
     assert_eq!(told(), "Passkey not found");
     site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
+    assert_eq!(told(), "client not allowed");
+    site.done("PUT", "/clients/TR2840", "");
     assert_eq!(told(), "Unregistered torrent");
     site.done("PUT", "/torrents/x", &format!("{{\"id\": 8, \"infohash\": \"{hex}\"}}"));
     assert_eq!(told(), "1 of 0");
@@ -281,10 +281,10 @@ fn what_a_site_puts_decides_who_announces_what() {
     site.done("PUT", "/users/x", r#"{"id": 5, "passkey": "secret"}"#);
     site.done("DELETE", &format!("/torrents/{hex}"), "");
     assert_eq!(told(), "Unregistered torrent");
-    site.done("DELETE", "/users/secret", "");
-    assert_eq!(told(), "Passkey not found");
     site.done("DELETE", "/clients/TR2840", "");
     assert_eq!(told(), "client not allowed");
+    site.done("DELETE", "/users/secret", "");
+    assert_eq!(told(), "Passkey not found");
 }
 
 #[test]
