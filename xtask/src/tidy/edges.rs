@@ -146,7 +146,7 @@ mod tests {
         let text = "[dependencies]\n# tokio is for others\ntokio.workspace = true\n";
         let found = findings(fenced, &[("crates/engine/Cargo.toml", text)]);
         let expected = "crates/engine/Cargo.toml:3: tokio stays in crates/net/Cargo.toml, \
-                        crates/tracker/Cargo.toml";
+                        crates/store/Cargo.toml, crates/tracker/Cargo.toml";
         assert_eq!(found, [expected]);
     }
 }
